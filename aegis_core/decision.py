@@ -1,0 +1,97 @@
+"""What a policy answers: the Decision, and the two scales it is made of."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+__all__ = ["Approval", "Decision", "Floor", "Reservation", "RiskLevel", "strictest"]
+
+
+class Approval(enum.StrEnum):
+    """What happens to a call: it runs (``auto``), a person is asked first (``approve``), or it is refused (``block``)."""
+
+    AUTO = "auto"
+    APPROVE = "approve"
+    BLOCK = "block"
+
+    @property
+    def strictness(self) -> int:
+        """0 for auto, 1 for approve, 2 for block. Compare this, not the strings."""
+        return _STRICTNESS[self]
+
+
+_STRICTNESS = {Approval.AUTO: 0, Approval.APPROVE: 1, Approval.BLOCK: 2}
+
+
+def strictest(first: Approval, *others: Approval) -> Approval:
+    """The strictest of some approvals (auto < approve < block)."""
+    return max((first, *others), key=_STRICTNESS.__getitem__)
+
+
+class RiskLevel(enum.IntEnum):
+    """How bad a call could be. For people and logs; it does not change what happens to the call."""
+
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+    CRITICAL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """A rule that could not be decided for this call and so set the least strict answer that was possible.
+
+    Attributes:
+        rule: The rule's name (``layer/rule`` under a hierarchy).
+        approval: Its approval: the outcome is at least this strict.
+        risk_level: Its risk: the outcome has at least this risk.
+    """
+
+    rule: str
+    approval: Approval
+    risk_level: RiskLevel
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """One unit of a budget (a ``calls:`` condition) that must be taken in one transaction with the intent.
+
+    Attributes:
+        key: Names the budget: the rule and whom it is counted by.
+        limit: Calls allowed within the window.
+        window: Seconds the window is long, sliding.
+    """
+
+    key: str
+    limit: int
+    window: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A policy's answer for one call. Depends on the call and the policy alone.
+
+    Attributes:
+        approval: What happens: auto, approve or block.
+        risk_level: The highest risk of the deciding rule and of the floors.
+        matched_rule: Name of the rule that decided: the first true one, ``<default>`` where none was, or ``<name>`` where the
+            tool's name itself was refused.
+        floors: Rules that could not be decided and made the answer stricter or could have.
+        rules_digest: Digest of the meaning of the deciding rule and the floors. A yes from a person binds to it.
+        reason: One sentence saying why, fit for a person or a model.
+        reserves: Budgets to take with the intent.
+    """
+
+    approval: Approval
+    risk_level: RiskLevel
+    matched_rule: str
+    floors: tuple[Floor, ...] = ()
+    rules_digest: str = ""
+    reason: str = ""
+    reserves: tuple[Reservation, ...] = field(default=(), repr=False)
+
+    @property
+    def permitted(self) -> bool:
+        """Whether the call may run right now without anyone being asked."""
+        return self.approval is Approval.AUTO

@@ -1,0 +1,229 @@
+"""Deep, immutable snapshots of a call's parameters: what is judged, shown, approved, executed and recorded.
+
+JSON-like values of exactly the built-in types are copied once. Anything else (a DataFrame, a connection, a subclass with
+its own behaviour) travels by reference inside an `Opaque`: no condition can decide it and no durable approval binds it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["FrozenDict", "FrozenList", "Opaque", "canonical", "freeze", "freeze_params", "has_opaque", "thaw"]
+
+MAX_DEPTH = 64
+"""Nesting beyond which a value is not copied but treated as opaque. Far above what tool schemas use."""
+MAX_NODES = 1_000_000
+"""Values in one parameter beyond which it is treated as opaque; also what stops cycles that branch."""
+
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+
+
+class FrozenDict(dict[str, Any]):
+    """A dict that cannot be changed. Equal to a plain dict of equal items."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
+        raise TypeError("this is a snapshot of what was judged and cannot be changed; copy it with thaw() or dict()")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
+    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[type[FrozenDict], tuple[dict[str, Any]]]:
+        return (FrozenDict, (dict(self),))
+
+    def __copy__(self) -> FrozenDict:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> FrozenDict:
+        return self
+
+
+class FrozenList(list[Any]):
+    """A list that cannot be changed. Equal to a plain list of equal items."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
+        raise TypeError("this is a snapshot of what was judged and cannot be changed; copy it with thaw() or list()")
+
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[type[FrozenList], tuple[list[Any]]]:
+        return (FrozenList, (list(self),))
+
+    def __copy__(self) -> FrozenList:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> FrozenList:
+        return self
+
+
+class Opaque:
+    """A value that is passed to the tool by reference and cannot be judged or bound by an approval.
+
+    Attributes:
+        value: The very object the caller passed.
+        type_name: Its qualified type name.
+    """
+
+    __slots__ = ("type_name", "value")
+
+    value: Any
+    type_name: str
+
+    def __init__(self, value: object) -> None:
+        kind = type(value)
+        object.__setattr__(self, "value", value)
+        object.__setattr__(self, "type_name", f"{kind.__module__}.{kind.__qualname__}")
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"Opaque is immutable: cannot set {name!r}")
+
+    def describe(self, limit: int = 200) -> str:
+        """The object's type and the beginning of its repr. Never raises; a broken repr reads as such."""
+        try:
+            text = repr(self.value)
+        except RecursionError:
+            text = "<repr is recursive>"
+        except Exception as error:  # noqa: BLE001 - a stranger's __repr__ may raise anything; recording must not
+            text = f"<repr raised {type(error).__name__}>"
+        return f"{self.type_name}: {text if len(text) <= limit else text[:limit] + '…'}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Opaque) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __repr__(self) -> str:
+        return f"Opaque({self.type_name})"
+
+
+class _TooLarge(Exception):  # noqa: N818 - control flow inside this file, never seen outside
+    """The value nests or grows beyond what a snapshot holds, or contains itself."""
+
+
+def _freeze(value: object, depth: int, budget: list[int]) -> Any:
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if depth >= MAX_DEPTH:
+        raise _TooLarge
+    if kind is dict or kind is FrozenDict:
+        items: dict[Any, Any] = value  # type: ignore[assignment]
+        budget[0] -= len(items)
+        if budget[0] < 0:
+            raise _TooLarge
+        frozen: dict[Any, Any] = {}
+        for key, item in list(items.items()):
+            # A key of another type cannot be addressed by a condition, but it is data all the same.
+            if type(key) not in _SCALARS:
+                return Opaque(value)
+            frozen[key] = _freeze(item, depth + 1, budget)
+        return FrozenDict(frozen)
+    if kind is list or kind is FrozenList or kind is tuple:
+        elements: list[Any] = list(value)  # type: ignore[call-overload]
+        budget[0] -= len(elements)
+        if budget[0] < 0:
+            raise _TooLarge
+        copies = [_freeze(item, depth + 1, budget) for item in elements]
+        return tuple(copies) if kind is tuple else FrozenList(copies)
+    return Opaque(value)
+
+
+def freeze(value: object) -> Any:
+    """A deep immutable copy of a JSON-like value; anything else, or anything too deep or large, as an `Opaque`."""
+    if type(value) in _SCALARS:
+        return value
+    try:
+        return _freeze(value, 0, [MAX_NODES])
+    except (_TooLarge, RecursionError):
+        return Opaque(value)
+
+
+def freeze_params(params: Mapping[str, object]) -> FrozenDict:
+    """Freeze a call's parameters, one by one: an opaque one does not make its neighbours opaque.
+
+    Raises:
+        TypeError: If ``params`` is not a mapping or a name is not a string.
+    """
+    if type(params) is FrozenDict:
+        return params
+    copy = dict(params)
+    for name, value in copy.items():
+        if type(name) is not str:
+            raise TypeError(f"parameter names must be strings, got {name!r}")
+        if type(value) not in _SCALARS:
+            copy[name] = freeze(value)
+    return FrozenDict(copy)
+
+
+def thaw(value: Any) -> Any:
+    """A fresh, mutable copy with the original types; opaque values come back as the very objects they were."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is FrozenDict:
+        return {key: thaw(item) for key, item in value.items()}
+    if kind is FrozenList:
+        return [thaw(item) for item in value]
+    if kind is tuple:
+        return tuple([thaw(item) for item in value])
+    if kind is Opaque:
+        return value.value
+    return value
+
+
+def has_opaque(value: Any) -> bool:
+    """Whether any part of a snapshot is opaque, and so not bound by an approval or a digest."""
+    kind = type(value)
+    if kind is FrozenDict:
+        return any(has_opaque(item) for item in value.values())
+    if kind is FrozenList or kind is tuple:
+        return any(has_opaque(item) for item in value)
+    return kind is Opaque
+
+
+def canonical(value: Any) -> bytes:
+    """One byte string per snapshot value, equal exactly when the values are the same to a tool.
+
+    Dicts are sorted by key; every value carries its type and length, so ``1``, ``1.0``, ``True`` and ``"1"`` differ, and so
+    do a list and a tuple. An opaque value contributes its type and identity only: never bind an approval to it.
+    """
+    return b"".join(_canonical(value))
+
+
+def _canonical(value: Any) -> Iterator[bytes]:
+    kind = type(value)
+    if kind is str:
+        data = value.encode("utf-8", "surrogatepass")
+        yield b"s%d:" % len(data)
+        yield data
+    elif value is None:
+        yield b"n"
+    elif kind is bool:
+        yield b"t" if value else b"f"
+    elif kind is int:
+        # hex(): decimal conversion of huge integers is quadratic and limited by the interpreter.
+        yield b"i" + hex(value).encode() + b";"
+    elif kind is float:
+        yield b"d" + (b"nan" if math.isnan(value) else value.hex().encode()) + b";"
+    elif kind is FrozenDict or kind is dict:
+        yield b"{%d:" % len(value)
+        for key, item in sorted(((canonical(key), item) for key, item in value.items()), key=lambda pair: pair[0]):
+            yield key
+            yield from _canonical(item)
+    elif kind is FrozenList or kind is list or kind is tuple:
+        yield (b"(%d:" if kind is tuple else b"[%d:") % len(value)
+        for item in value:
+            yield from _canonical(item)
+    else:
+        source = value.value if kind is Opaque else value
+        label = f"{type(source).__module__}.{type(source).__qualname__}@{id(source):x}".encode("utf-8", "surrogatepass")
+        yield b"o%d:" % len(label) + label
