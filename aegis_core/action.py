@@ -86,6 +86,10 @@ class Action:
         """Bytes that are equal exactly when the params are; what digests are taken of."""
         return canonical(self.params)
 
+    def opaque_params(self) -> tuple[str, ...]:
+        """Names of params that travel by reference, wholly or in part."""
+        return tuple(name for name, value in self.params.items() if has_opaque(value))
+
     @property
     def bindable(self) -> bool:
         """Whether an approval can bind to these params: no part of them travels by reference."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 from dataclasses import dataclass, field
+from typing import Protocol
 
-__all__ = ["Approval", "Decision", "Floor", "Reservation", "RiskLevel", "strictest"]
+__all__ = ["Approval", "Decider", "Decision", "Floor", "Reservation", "RiskLevel", "strictest"]
 
 
 class Approval(enum.StrEnum):
@@ -68,6 +70,15 @@ class Reservation:
     window: float
 
 
+class Decider(Protocol):
+    """A rule, or a default standing in for one: anything a decision can rest on."""
+
+    @property
+    def digest(self) -> str:
+        """Digest (hex) of what it means."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A policy's answer for one call. Depends on the call and the policy alone.
@@ -77,21 +88,27 @@ class Decision:
         risk_level: The highest risk of the deciding rule and of the floors.
         matched_rule: Name of the rule that decided: the first true one, ``<default>`` where none was, or ``<name>`` where the
             tool's name itself was refused.
-        floors: Rules that could not be decided and made the answer stricter or could have.
-        rules_digest: Digest of the meaning of the deciding rule and the floors. A yes from a person binds to it.
         reason: One sentence saying why, fit for a person or a model.
+        floors: Rules that could not be decided: the answer is at least as strict as each of them.
         reserves: Budgets to take with the intent.
+        deciders: What the decision rests on: the deciding rule and the floors' rules.
     """
 
     approval: Approval
     risk_level: RiskLevel
     matched_rule: str
-    floors: tuple[Floor, ...] = ()
-    rules_digest: str = ""
     reason: str = ""
+    floors: tuple[Floor, ...] = ()
     reserves: tuple[Reservation, ...] = field(default=(), repr=False)
+    deciders: tuple[Decider, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def permitted(self) -> bool:
         """Whether the call may run right now without anyone being asked."""
         return self.approval is Approval.AUTO
+
+    @property
+    def rules_digest(self) -> str:
+        """Digest (hex) of the meaning of the deciding rule and the floors. A yes from a person binds to it."""
+        digests = [decider.digest for decider in self.deciders]
+        return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from aegis_core.errors import ActionRefused
+from aegis_core.errors import ActionRefused, AegisError
 
 if TYPE_CHECKING:
     from aegis_core.action import Action
@@ -97,13 +97,20 @@ class Result:
 
         Raises:
             ActionRefused: If the call was not run.
+            AegisError: If the tool reported failure without raising.
             BaseException: The tool's own exception, the same object, if it raised one.
         """
         if self.status is _SUCCESS:
             return self.data
         if self.exception is not None:
             raise self.exception
+        if self.status is ResultStatus.FAILED:
+            raise AegisError(self.error or "the tool reported a failure without saying why")
         raise ActionRefused(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return (_rebuild, (fields,))
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a Result cannot be changed: cannot set {name!r}")
@@ -113,3 +120,7 @@ class Result:
 
     def __repr__(self) -> str:
         return f"Result({self.action.type!r}, status={self.status.value!r}, error={self.error!r})"
+
+
+def _rebuild(fields: dict[str, Any]) -> Result:
+    return Result(**fields)

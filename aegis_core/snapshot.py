@@ -7,12 +7,13 @@ its own behaviour) travels by reference inside an `Opaque`: no condition can dec
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["FrozenDict", "FrozenList", "Opaque", "canonical", "freeze", "freeze_params", "has_opaque", "thaw"]
+__all__ = ["FrozenDict", "FrozenList", "Opaque", "canonical", "excerpt", "freeze", "freeze_params", "has_opaque", "thaw"]
 
 MAX_DEPTH = 64
 """Nesting beyond which a value is not copied but treated as opaque. Far above what tool schemas use."""
@@ -188,6 +189,48 @@ def has_opaque(value: Any) -> bool:
     if kind is FrozenList or kind is tuple:
         return any(has_opaque(item) for item in value)
     return kind is Opaque
+
+
+def excerpt(value: object, *, depth: int = 8, nodes: int = 1000) -> Any:
+    """A bounded snapshot of what a tool returned, for the record: never a live object, never large, never raising.
+
+    Unlike `freeze` it cuts what is too deep or too long, and describes what is not JSON-like at once, as text.
+    """
+    if type(value) in _SCALARS:
+        return value
+    try:
+        return _excerpt(value, depth, [nodes])
+    except Exception as error:  # noqa: BLE001 - a stranger's container may raise anything while it is looked at
+        return f"<{type(value).__qualname__} could not be read: {type(error).__name__}>"
+
+
+def _excerpt(value: object, depth: int, budget: list[int]) -> Any:
+    if type(value) in _SCALARS:
+        return value
+    if isinstance(value, (bytes, bytearray)):
+        return f"<{type(value).__name__}: {len(value)} bytes> {bytes(value[:64])!r}"
+    if depth > 0 and isinstance(value, dict):
+        cut = {_key(key): _excerpt(item, depth - 1, budget) for key, item in islice(value.items(), _take(budget, len(value)))}
+        if len(cut) < len(value):
+            cut["…"] = f"{len(value) - len(cut)} more"
+        return FrozenDict(cut)
+    if depth > 0 and isinstance(value, (list, tuple, set, frozenset)):
+        size = len(value)
+        items = [_excerpt(item, depth - 1, budget) for item in islice(value, _take(budget, size))]
+        return FrozenList(items if len(items) == size else [*items, f"… {size - len(items)} more"])
+    if isinstance(value, (dict, list, tuple, set, frozenset)):
+        return f"<{type(value).__qualname__} of {len(value)}>"
+    return Opaque(value).describe()
+
+
+def _take(budget: list[int], size: int) -> int:
+    taken = min(budget[0], size)
+    budget[0] -= taken
+    return taken
+
+
+def _key(key: object) -> str:
+    return key if type(key) is str else repr(key) if type(key) in _SCALARS else f"<{type(key).__qualname__}>"
 
 
 def canonical(value: Any) -> bytes:

@@ -1,0 +1,302 @@
+"""One governed call. Read this first.
+
+Only four things in a governed call touch the world: asking a person, writing something down, running the tool, writing down how
+it ended. So the call is a generator that does none of them. It yields them as steps (`Ask`, `Write`, `Execute`), is sent an
+`Outcome` for each, and returns a `Result`. There is no I/O here, no async, no threads, no clock beyond the record's times; `drive`
+performs the steps, synchronously or asynchronously, and nothing else differs between the two.
+
+The rules, in order:
+
+1. What is judged is the action's snapshot; the tool later gets a fresh copy of exactly that snapshot.
+2. Only an explicit yes, bound to this very request, is a yes. Then the call is judged again, under the policy in force *now*.
+3. A refusal is on record before the caller hears of it. If even that fails, the refusal stands.
+4. The intent is on record before the tool runs, in one transaction with what it uses up. If that fails, the tool does not run.
+5. The outcome is recorded, also of a call that was cancelled; then a cancellation goes on its way.
+
+Outcomes are sent in; exceptions are never thrown into the generator (``StopIteration`` and ``GeneratorExit`` would be lost in it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from aegis_core.decision import Approval, Decision
+from aegis_core.errors import ApprovalError
+from aegis_core.record import BudgetExhausted, GrantUnavailable, Intent, Refusal, new_id, now_us
+from aegis_core.record import Outcome as OutcomeRecord
+from aegis_core.request import ApprovalAnswer, ApprovalRequest
+from aegis_core.result import Result, ResultStatus
+from aegis_core.snapshot import excerpt
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from aegis_core.action import Action
+    from aegis_core.record import Record
+
+__all__ = ["Ask", "Execute", "Outcome", "Reply", "Step", "Terms", "Write", "governed_call"]
+
+MAX_ROUNDS = 8
+"""How often one call may be asked about or judged anew (policy changed, grant used up, edited) before it is denied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Put the request to a person. The outcome's value is whatever came back."""
+
+    request: ApprovalRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write the record down; the outcome's error says that it is not on record."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Run the tool with a fresh copy of the action's params. The outcome's value may be a `Reply`."""
+
+    action: Action
+
+
+Step = Ask | Write | Execute
+
+
+class Outcome(NamedTuple):
+    """What became of a step: a value, or an error."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a tool returned when it reports failure in its return value instead of raising (MCP's ``isError``, an executor).
+
+    Attributes:
+        value: What the caller gets, unchanged.
+        failed: Why it failed, or None if it did not.
+        exception: The exception behind the failure, if there is one.
+    """
+
+    value: Any
+    failed: str | None = None
+    exception: BaseException | None = None
+
+
+class Terms(Protocol):
+    """What a call needs to know of its surroundings. All of it is pure to ask."""
+
+    enforced: bool
+    """False in observe mode: decide and record, ask nobody, let everything run."""
+    claimed_by: str
+    """Who says how the tool ended: ``tool``, or the executor's class name."""
+    approval_timeout: float | None
+    """Seconds a call waits for an answer."""
+    request_lifetime: float
+    """Seconds after which an answer to a request is refused."""
+    can_edit: bool
+    """Whether the door can run the tool with other arguments than the caller gave."""
+
+    def judge(self, action: Action) -> tuple[Decision, str]:
+        """The decision under the policy in force now, and that policy's digest."""
+        ...
+
+    def bind(self, action: Action, decision: Decision) -> str:
+        """What an approval of this action, asked for by these rules, binds to."""
+        ...
+
+    def exhausted(self, budget: BudgetExhausted) -> None:
+        """Take note that a budget is used up, so that the next `judge` knows."""
+        ...
+
+
+def governed_call(call_id: str, action: Action, terms: Terms) -> Generator[Step, Outcome, Result]:
+    """Govern one call: decide, ask, write, run, write.
+
+    Args:
+        call_id: The call's id on the trail.
+        action: The call.
+        terms: Its surroundings.
+
+    Returns:
+        How it ended, also for a failed tool.
+
+    Raises:
+        AuditError: The intent could not be written down; the tool did not run.
+        BaseException: A cancellation, after it was recorded.
+    """
+    decision, policy_digest = terms.judge(action)
+    answer: ApprovalAnswer | None = None
+    asked: ApprovalRequest | None = None
+    for _ in range(MAX_ROUNDS):
+        if terms.enforced and decision.approval is Approval.BLOCK:
+            refusal = Refusal(
+                call_id, now_us(), action, decision, policy_digest, ResultStatus.BLOCKED, decision.reason, answer
+            )
+            return (yield from _refuse(refusal))
+        if terms.enforced and decision.approval is Approval.APPROVE and not _stands(answer, asked, decision):
+            asked = _request(call_id, action, decision, policy_digest, terms)
+            reply = yield Ask(asked)
+            no = _why_not(reply, asked, terms)
+            if no is not None:
+                status, reason = no
+                given = reply.value if isinstance(reply.value, ApprovalAnswer) else None
+                refusal = Refusal(call_id, now_us(), action, decision, policy_digest, status, reason, given, asked.id)
+                return (yield from _refuse(refusal, reply.error))
+            answer = reply.value
+            if answer is not None and answer.edits:
+                action, answer, asked = edited(action, answer), None, None
+            decision, policy_digest = terms.judge(action)
+            continue
+        if decision.approval is Approval.AUTO:
+            # Reached also after a yes, when the policy in force now asks nobody: the yes is on record but nothing hangs on it.
+            grant = answer
+        else:
+            grant = answer if terms.enforced else None
+        intent = Intent(call_id, now_us(), action, decision, policy_digest, enforced=terms.enforced, answer=grant)
+        written = yield Write(intent)
+        if written.error is None:
+            return (yield from _execute(intent, terms))
+        if isinstance(written.error, GrantUnavailable):
+            answer, asked = None, None
+        elif isinstance(written.error, BudgetExhausted):
+            terms.exhausted(written.error)
+        else:
+            raise written.error
+        decision, policy_digest = terms.judge(action)
+    reason = f"the call was judged {MAX_ROUNDS} times without coming to rest; try again"
+    refusal = Refusal(call_id, now_us(), action, decision, policy_digest, ResultStatus.DENIED, reason, answer)
+    return (yield from _refuse(refusal))
+
+
+def _request(
+    call_id: str, action: Action, decision: Decision, policy_digest: str, terms: Terms
+) -> ApprovalRequest:
+    created = now_us()
+    return ApprovalRequest(
+        id=new_id(),
+        call_id=call_id,
+        action=action,
+        decision=decision,
+        digest=terms.bind(action, decision),
+        policy_digest=policy_digest,
+        created_at=created,
+        expires_at=created + int(terms.request_lifetime * 1e6),
+        timeout=terms.approval_timeout,
+        opaque=action.opaque_params(),
+    )
+
+
+def _stands(answer: ApprovalAnswer | None, asked: ApprovalRequest | None, decision: Decision) -> bool:
+    """Whether a yes given before still covers the decision: the same requirement by the same rules."""
+    if answer is None or asked is None:
+        return False
+    return decision.rules_digest == asked.decision.rules_digest
+
+
+def _why_not(reply: Outcome, request: ApprovalRequest, terms: Terms) -> tuple[ResultStatus, str] | None:
+    """Why what came back is not a yes, or None if it is one. Anything unexpected is a no."""
+    error, answer = reply.error, reply.value
+    rule = request.decision.matched_rule
+    if isinstance(error, TimeoutError):
+        waited = f" within {request.timeout:g} s" if request.timeout is not None else ""
+        return ResultStatus.DENIED, f"denied (timeout): nobody answered the approval required by rule {rule!r}{waited}"
+    if error is not None:
+        if not isinstance(error, Exception):
+            return ResultStatus.CANCELLED, "cancelled while waiting for approval"
+        detail = str(error) if isinstance(error, ApprovalError) else f"the approval handler raised {type(error).__name__}"
+        return ResultStatus.DENIED, f"denied: no approval could be obtained for rule {rule!r}: {detail}"
+    if not isinstance(answer, ApprovalAnswer):
+        return ResultStatus.DENIED, f"denied: the approval handler answered {type(answer).__name__}, which is not a yes"
+    if answer.approved is None and answer.request_id == request.id:
+        why = answer.reason or f"approval required by rule {rule!r} is pending"
+        return ResultStatus.PENDING_APPROVAL, why
+    if answer.approved is not True:
+        by = f" by {answer.approver}" if answer.approver else ""
+        return ResultStatus.DENIED, f"denied{by}: {answer.reason or f'approval required by rule {rule!r} was refused'}"
+    if not answer.is_yes_to(request):
+        return ResultStatus.DENIED, "denied: the answer belongs to another request"
+    if answer.approver is not None and answer.approver == request.action.agent:
+        return ResultStatus.DENIED, f"denied: {answer.approver!r} asked for this call and cannot approve it"
+    if answer.grant is not None and not request.action.bindable:
+        names = ", ".join(request.opaque)
+        return ResultStatus.DENIED, f"denied: a stored approval cannot cover arguments passed by reference ({names})"
+    if answer.edits and not terms.can_edit:
+        return ResultStatus.DENIED, "denied: the approver changed the arguments, and this integration cannot pass them on"
+    return None
+
+
+def edited(action: Action, answer: ApprovalAnswer) -> Action:
+    """The action with an approver's edits: a new action, to be judged from the start."""
+    return action.replace(params={**action.arguments(), **answer.edits})
+
+
+def _refuse(refusal: Refusal, error: BaseException | None = None) -> Generator[Step, Outcome, Result]:
+    """Record a refusal, then tell the caller. A failure to record it is loud (the driver logs it) and changes nothing."""
+    yield Write(refusal)
+    if error is not None and not isinstance(error, Exception):
+        raise error
+    return Result(
+        refusal.action,
+        refusal.status,
+        error=_sentence(refusal),
+        decision=refusal.decision,
+        call_id=refusal.call_id,
+        request_id=refusal.request_id,
+    )
+
+
+def _sentence(refusal: Refusal) -> str:
+    """The refusal as a model should read it: what, why, and that trying again changes nothing."""
+    tool = refusal.action.type
+    if refusal.status is ResultStatus.PENDING_APPROVAL:
+        return f"{tool}: {refusal.reason}. The call did not run. Call again with the same arguments once it is approved."
+    return f"{tool}: {refusal.reason}. The call did not run."
+
+
+def _execute(intent: Intent, terms: Terms) -> Generator[Step, Outcome, Result]:
+    """Run the tool and record how it ended. The intent is on disk by now."""
+    started = now_us()
+    outcome = yield Execute(intent.action)
+    ended = now_us()
+    data, error, exception = outcome.value, None, outcome.error
+    if exception is None and data.__class__ is Reply:
+        data, error, exception = data.value, data.failed, data.exception
+    if exception is not None and error is None:
+        error = describe(exception)
+    if error is None:
+        status = ResultStatus.SUCCESS
+    elif exception is not None and not isinstance(exception, Exception):
+        status = ResultStatus.UNKNOWN if getattr(exception, "aegis_still_running", False) else ResultStatus.CANCELLED
+    else:
+        status = ResultStatus.FAILED
+    record = OutcomeRecord(
+        intent.call_id,
+        ended,
+        status,
+        ended - started,
+        intent.action,
+        intent.decision,
+        data=excerpt(data),
+        error=error,
+        claimed_by=terms.claimed_by,
+    )
+    yield Write(record)  # The driver shields it and deals with its failure: the effect has happened, the caller gets it.
+    if exception is not None and not isinstance(exception, Exception):
+        raise exception
+    return Result(
+        intent.action, status, data, error, exception=exception, decision=intent.decision, call_id=intent.call_id
+    )
+
+
+def describe(error: BaseException) -> str:
+    """An exception as one line of text; never raises, whatever its ``__str__`` does."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a stranger's __str__ may raise anything
+        text = "<no message>"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,65 @@
+"""Names of tools, targets, agents and users: which are refused outright, and which only *look* like a pattern's.
+
+A server chooses its tools' names, so a name is hostile input: ``Delete_File``, a full-width or Cyrillic look-alike, or
+``filesystem__delete_file`` must not slip past a rule for ``delete_file``.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+__all__ = ["fold", "folded_forms", "refusal"]
+
+_SEPARATORS = ("__", ".", ":", "/")
+# Default-ignorable code points whose category is not Cf: they render as nothing.
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+_CATEGORIES = {
+    "Cc": "a control character",
+    "Cf": "an invisible or bidirectional formatting character",
+    "Cs": "a lone surrogate",
+    "Co": "a private-use character",
+    "Cn": "an unassigned character",
+    "Zl": "a line separator",
+    "Zp": "a paragraph separator",
+}
+_LOOKALIKE_SCRIPTS = ("CYRILLIC", "GREEK")
+
+
+def fold(name: str) -> str:
+    """The form under which look-alike spellings coincide: NFKC, case-folded, no surrounding white space."""
+    if name.isascii():
+        return name.lower().strip()
+    # NFKC after casefold again: folding can produce decomposable characters.
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
+
+
+def folded_forms(name: str) -> tuple[str, ...]:
+    """The folded name and, if a gateway may have prefixed it, its part after the last ``__``, ``.``, ``:`` or ``/``."""
+    folded = fold(name)
+    cut = 0
+    for separator in _SEPARATORS:
+        if separator in folded:
+            cut = max(cut, folded.rfind(separator) + len(separator))
+    return (folded, folded[cut:]) if 0 < cut < len(folded) else (folded,)
+
+
+def refusal(name: str) -> str | None:
+    """Why a name is refused before any rule is asked, or None if it is a name like any other."""
+    if not name:
+        return "is empty"
+    if name.isascii():
+        return None if name.isprintable() else "contains a control character"
+    scripts: set[str] = set()
+    for character in name:
+        kind = _CATEGORIES.get(unicodedata.category(character))
+        if kind is None and _INVISIBLE.match(character):
+            kind = "an invisible character"
+        if kind is not None:
+            return f"contains {kind} (U+{ord(character):04X})"
+        if character.isalpha():
+            scripts.add(unicodedata.name(character, "").split(" ", 1)[0])
+    for script in _LOOKALIKE_SCRIPTS:
+        if script in scripts and "LATIN" in scripts:
+            return f"mixes Latin and {script.title()} letters"
+    return None

@@ -1,0 +1,5 @@
+"""Keeps secrets out of everything that is stored, shown or logged. Pure: no I/O, importable from anywhere."""
+
+from aegis_core.redact.redactor import MASK, RECORD, Bounds, Redactor
+
+__all__ = ["MASK", "RECORD", "Bounds", "Redactor"]

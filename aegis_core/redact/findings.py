@@ -1,0 +1,145 @@
+"""Where the secrets are in a piece of text. Works on UTF-8 bytes, in linear time, and never raises.
+
+Each kind of secret is a `Kind`: a cheap trigger that every occurrence contains, the pattern that finds candidates, and a
+function that says how far the secret reaches (or that there is none). Kinds are looked for independently of each other,
+and what they find is united, so no kind can hide what another would have found.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import re2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["KINDS", "Kind", "Span", "is_card", "options"]
+
+Span = tuple[int, int]
+
+
+class Kind(NamedTuple):
+    """One kind of secret.
+
+    Attributes:
+        trigger: RE2 pattern found in every text that holds such a secret, also when the text is escaped as JSON.
+        find: Yields the spans to mask.
+    """
+
+    trigger: str
+    find: Callable[[bytes], Iterator[Span]]
+
+
+def options() -> re2.Options:
+    """Quiet options: a pattern that does not compile is reported by an exception, not on stderr."""
+    chosen = re2.Options()
+    chosen.log_errors = False
+    return chosen
+
+
+def _whole(pattern: bytes) -> Callable[[bytes], Iterator[Span]]:
+    """Mask group 1 of every match if there is one, else the whole match."""
+    compiled = re2.compile(pattern, options())
+    group = 1 if compiled.groups else 0
+
+    def find(text: bytes) -> Iterator[Span]:
+        for match in compiled.finditer(text):
+            yield match.span(group)
+
+    return find
+
+
+# --- tokens known by their shape -------------------------------------------------------------------------------------
+
+_PREFIXES = "|".join((
+    r"sk-", r"[rs]k_(?:live|test)_", r"whsec_", r"gh[opsru]_", r"github_pat_", r"gl(?:pat|ptt|dt|rt|cbt|ft|soat|agent)-",
+    r"xox[a-z]-", r"xapp-", r"AIza", r"ya29\.", r"npm_", r"pypi-", r"hf_", r"shp(?:at|ca|pa|ss)_", r"SG\.", r"do[opr]_v1_",
+    r"dckr_pat_", r"lin_api_", r"ntn_", r"hv[sb]\.", r"AGE-SECRET-KEY-", r"nfp_", r"rubygems_", r"glc_", r"glsa_", r"xai-", r"gsk_",
+))  # fmt: skip
+_TOKEN = rf"\b((?:{_PREFIXES})[A-Za-z0-9_\-.=+/]{{8,}}|(?:AKIA|ASIA)[A-Z0-9]{{12,}}|eyJ[A-Za-z0-9_\-]{{8,}}(?:\.[A-Za-z0-9_\-]*)+)"
+# No `\b` in a trigger: in JSON a newline is the two characters `\n`, and `\nsk-...` has no boundary before the `s`.
+_TOKEN_TRIGGER = rf"(?:{_PREFIXES})[A-Za-z0-9_\-.=+/]{{8}}|(?:AKIA|ASIA)[A-Z0-9]{{12}}|eyJ[A-Za-z0-9_\-]{{8}}"
+
+_PEM = rb"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----|\z)"
+
+
+# --- credentials in a header or a URL --------------------------------------------------------------------------------
+
+_BEARER = re2.compile(rb"(?i)\bbearer(?:\s|\\+[nrt]|%20)+([^\s\"'\\,;<>]{6,})", options())
+_BASIC = re2.compile(rb"(?i)\bbasic\s+([A-Za-z0-9+/]{6,}={0,2})", options())
+_MIXED = re.compile(rb".[A-Z0-9+/=]")
+
+
+def _schemes(text: bytes) -> Iterator[Span]:
+    for match in _BEARER.finditer(text):
+        yield match.span(1)
+    for match in _BASIC.finditer(text):
+        value = match[1]
+        # "basic understanding" is prose; encoded credentials decode to user:password or at least do not look like a word.
+        if _MIXED.search(value) or b":" in _decoded(value):
+            yield match.span(1)
+
+
+def _decoded(value: bytes) -> bytes:
+    try:
+        return base64.b64decode(value.rstrip(b"=")[: len(value) // 4 * 4])
+    except (binascii.Error, ValueError):
+        return b""
+
+
+_URL = re2.compile(rb"(?i)\b[a-z][a-z0-9+.\-]*:(?:\\*/){2}([^\s\"'<>\\]*@)", options())
+_AFTER_AUTHORITY = re.compile(rb"[/?#]")
+
+
+def _userinfo(text: bytes) -> Iterator[Span]:
+    for match in _URL.finditer(text):
+        found = match[1]
+        start = match.start(1)
+        cut = _AFTER_AUTHORITY.search(found)
+        at = found.rfind(b"@", 0, cut.start() if cut else len(found))
+        if at < 0 and cut:
+            # The standard ends the authority here, but people paste passwords with `/`, `?` and `#` in them. A port is digits.
+            name, colon, rest = found[: cut.start()].partition(b":")
+            if colon and not rest.isdigit() and not name.startswith(b"["):
+                at = found.find(b"@")
+        if at > 0:
+            yield start, start + at
+
+
+# --- card numbers ----------------------------------------------------------------------------------------------------
+
+_DIGITS = re2.compile(rb"[0-9](?:[ \-]?[0-9]){12,}", options())
+_GROUP = re.compile(rb"[0-9]+")
+
+
+def is_card(digits: bytes) -> bool:
+    """Whether 13 to 19 digits can be a card number: a known first digit and the Luhn checksum."""
+    if not 13 <= len(digits) <= 19 or digits[0] not in b"23456":
+        return False
+    values = [digit - 48 for digit in reversed(digits)]
+    doubled = (2 * value - 9 if value > 4 else 2 * value for value in values[1::2])
+    return (sum(values[0::2]) + sum(doubled)) % 10 == 0
+
+
+def _cards(text: bytes) -> Iterator[Span]:
+    for match in _DIGITS.finditer(text):
+        groups = [group.span() for group in _GROUP.finditer(match[0])]
+        for first, (start, _) in enumerate(groups):
+            for _, end in groups[first : first + 8]:
+                digits = match[0][start:end].replace(b" ", b"").replace(b"-", b"")
+                if is_card(digits):
+                    yield match.start() + start, match.start() + end
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind(_TOKEN_TRIGGER, _whole(_TOKEN.encode())),
+    Kind(r"-----BEGIN [A-Z0-9 ]*PRIVATE", _whole(_PEM)),
+    Kind(r"(?i:bearer|basic)", _schemes),
+    Kind(r":(?:\\*/){2}[^\s]*@", _userinfo),
+    Kind(r"[0-9](?:[ \-]?[0-9]){12}", _cards),
+)
+"""Secrets that are known by their own shape, whatever they are called."""
