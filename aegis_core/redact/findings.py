@@ -1,8 +1,7 @@
 """Where the secrets are in a piece of text. Works on UTF-8 bytes, in linear time, and never raises.
 
-Each kind of secret is a `Kind`: a cheap trigger that every occurrence contains, the pattern that finds candidates, and a
-function that says how far the secret reaches (or that there is none). Kinds are looked for independently of each other,
-and what they find is united, so no kind can hide what another would have found.
+Each kind of secret is a `Kind`: a cheap trigger that every occurrence contains, and a function that finds the spans to
+mask. Kinds are looked for independently of each other and what they find is united, so none can hide another.
 """
 
 from __future__ import annotations
@@ -10,16 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import re2
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-__all__ = ["KINDS", "Kind", "Span", "is_card", "options"]
+__all__ = ["KINDS", "Find", "Kind", "Span", "is_card", "matches", "options"]
 
 Span = tuple[int, int]
+Find = Callable[[bytes], Iterator[Span]]
 
 
 class Kind(NamedTuple):
@@ -31,7 +29,7 @@ class Kind(NamedTuple):
     """
 
     trigger: str
-    find: Callable[[bytes], Iterator[Span]]
+    find: Find
 
 
 def options() -> re2.Options:
@@ -41,10 +39,9 @@ def options() -> re2.Options:
     return chosen
 
 
-def _whole(pattern: bytes) -> Callable[[bytes], Iterator[Span]]:
-    """Mask group 1 of every match if there is one, else the whole match."""
+def matches(pattern: bytes, group: int = 0) -> Find:
+    """Finds every match of an RE2 pattern, or one group of it."""
     compiled = re2.compile(pattern, options())
-    group = 1 if compiled.groups else 0
 
     def find(text: bytes) -> Iterator[Span]:
         for match in compiled.finditer(text):
@@ -55,16 +52,21 @@ def _whole(pattern: bytes) -> Callable[[bytes], Iterator[Span]]:
 
 # --- tokens known by their shape -------------------------------------------------------------------------------------
 
-_PREFIXES = "|".join((
-    r"sk-", r"[rs]k_(?:live|test)_", r"whsec_", r"gh[opsru]_", r"github_pat_", r"gl(?:pat|ptt|dt|rt|cbt|ft|soat|agent)-",
-    r"xox[a-z]-", r"xapp-", r"AIza", r"ya29\.", r"npm_", r"pypi-", r"hf_", r"shp(?:at|ca|pa|ss)_", r"SG\.", r"do[opr]_v1_",
-    r"dckr_pat_", r"lin_api_", r"ntn_", r"hv[sb]\.", r"AGE-SECRET-KEY-", r"nfp_", r"rubygems_", r"glc_", r"glsa_", r"xai-", r"gsk_",
-))  # fmt: skip
-_TOKEN = rf"\b((?:{_PREFIXES})[A-Za-z0-9_\-.=+/]{{8,}}|(?:AKIA|ASIA)[A-Z0-9]{{12,}}|eyJ[A-Za-z0-9_\-]{{8,}}(?:\.[A-Za-z0-9_\-]*)+)"
+_PREFIX = (
+    r"(?:sk-|[rs]k_(?:live|test)_|whsec_|gh[opsru]_|github_pat_|gl(?:pat|ptt|dt|rt|cbt|ft|soat|agent)-|xox[a-z]-|xapp-"
+    r"|AIza|ya29\.|npm_|pypi-|hf_|shp(?:at|ca|pa|ss)_|SG\.|do[opr]_v1_|dckr_pat_|lin_api_|ntn_|hv[sb]\.|AGE-SECRET-KEY-"
+    r"|nfp_|rubygems_|glc_|glsa_|xai-|gsk_)"
+)
+_AWS = r"(?:AKIA|ASIA)"
+_JWT = r"eyJ[A-Za-z0-9_\-]{8,}"
+_TOKEN = rf"\b({_PREFIX}[A-Za-z0-9_\-.=+/]{{8,}}|{_AWS}[A-Z0-9]{{12,}}|{_JWT}(?:\.[A-Za-z0-9_\-]*)+)"
 # No `\b` in a trigger: in JSON a newline is the two characters `\n`, and `\nsk-...` has no boundary before the `s`.
-_TOKEN_TRIGGER = rf"(?:{_PREFIXES})[A-Za-z0-9_\-.=+/]{{8}}|(?:AKIA|ASIA)[A-Z0-9]{{12}}|eyJ[A-Za-z0-9_\-]{{8}}"
+_TOKEN_TRIGGER = rf"{_PREFIX}[A-Za-z0-9_\-.=+/]{{8}}|{_AWS}[A-Z0-9]{{12}}|{_JWT}"
 
 _PEM = rb"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----|\z)"
+
+# Signed links (Azure, AWS, Google): whoever has the signature has the file.
+_SIGNATURE = rb"(?i)[?&;](?:sig|signature|x-(?:amz|goog)-signature)=([^&\s\"'<>\\]+)"
 
 
 # --- credentials in a header or a URL --------------------------------------------------------------------------------
@@ -79,7 +81,7 @@ def _schemes(text: bytes) -> Iterator[Span]:
         yield match.span(1)
     for match in _BASIC.finditer(text):
         value = match[1]
-        # "basic understanding" is prose; encoded credentials decode to user:password or at least do not look like a word.
+        # "basic understanding" is prose. Encoded credentials do not look like a word, or else decode to user:password.
         if _MIXED.search(value) or b":" in _decoded(value):
             yield match.span(1)
 
@@ -102,7 +104,8 @@ def _userinfo(text: bytes) -> Iterator[Span]:
         cut = _AFTER_AUTHORITY.search(found)
         at = found.rfind(b"@", 0, cut.start() if cut else len(found))
         if at < 0 and cut:
-            # The standard ends the authority here, but people paste passwords with `/`, `?` and `#` in them. A port is digits.
+            # The standard ends the authority here, but people paste passwords with `/`, `?` and `#` in them.
+            # What follows the colon of a host is a port: digits.
             name, colon, rest = found[: cut.start()].partition(b":")
             if colon and not rest.isdigit() and not name.startswith(b"["):
                 at = found.find(b"@")
@@ -136,8 +139,9 @@ def _cards(text: bytes) -> Iterator[Span]:
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind(_TOKEN_TRIGGER, _whole(_TOKEN.encode())),
-    Kind(r"-----BEGIN [A-Z0-9 ]*PRIVATE", _whole(_PEM)),
+    Kind(_TOKEN_TRIGGER, matches(_TOKEN.encode(), 1)),
+    Kind(r"-----BEGIN [A-Z0-9 ]*PRIVATE", matches(_PEM)),
+    Kind(r"(?i:[?&;](?:sig|signature|x-(?:amz|goog)-signature)=)", matches(_SIGNATURE, 1)),
     Kind(r"(?i:bearer|basic)", _schemes),
     Kind(r":(?:\\*/){2}[^\s]*@", _userinfo),
     Kind(r"[0-9](?:[ \-]?[0-9]){12}", _cards),

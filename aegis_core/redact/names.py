@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["STEM", "SecretNames", "words"]
+__all__ = ["SecretNames", "words"]
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 
-_KEYS = ("access", "account", "api", "auth", "consumer", "deploy", "encryption", "license", "master", "private", "secret",
-         "service", "session", "shared", "signing", "ssh", "subscription")  # fmt: skip
+_KEYS = (
+    *("access", "account", "api", "auth", "consumer", "deploy", "encryption", "license", "master", "private", "secret"),
+    *("service", "session", "shared", "signing", "ssh", "subscription"),
+)
 _TOKENS = ("access", "api", "auth", "bearer", "device", "id", "refresh", "secret", "session")
 _PASSES = ("admin", "auth", "db", "ftp", "login", "mail", "mysql", "pg", "proxy", "root", "smtp", "user")
 
@@ -30,29 +32,87 @@ _ENDINGS = (
     *(f"{kind}tokens" for kind in _TOKENS),
 )
 # These are too short to be looked for at the end of another word.
-_EXACT = frozenset(("bearer", "cvc", "cvv", "jwt", "otp", "sig", "totp", *(f"{kind}pass" for kind in _PASSES)))
+_EXACT = frozenset(("bearer", "cvc", "cvv", "jwt", "otp", "totp", *(f"{kind}pass" for kind in _PASSES)))
 # These name a secret only when they are the whole name.
 _WHOLE = frozenset(("auth", "pass"))
 
-# A name that ends in one of these speaks about a secret without being one: `token_count`, `password_length`, `secret_name`.
+# A name that ends in one of these speaks about a secret without being one: `token_count`, `secret_name`.
 _ABOUT = frozenset(
-    "age budget consent cost count counts domain enabled endpoint exists expiration expired expires expiry format idx index "
-    "kind len length limit limits max min name names policy position price rate required rules size strength ttl type types "
-    "uri url usage valid version".split()
+    (
+        *(
+            "age",
+            "budget",
+            "consent",
+            "cost",
+            "count",
+            "counts",
+            "domain",
+            "enabled",
+            "endpoint",
+            "exists",
+            "expiration",
+        ),
+        *(
+            "expired",
+            "expires",
+            "expiry",
+            "format",
+            "idx",
+            "index",
+            "kind",
+            "len",
+            "length",
+            "limit",
+            "limits",
+            "max",
+            "min",
+        ),
+        *(
+            "name",
+            "names",
+            "policy",
+            "position",
+            "price",
+            "rate",
+            "required",
+            "rules",
+            "size",
+            "strength",
+            "ttl",
+            "type",
+        ),
+        *("types", "uri", "url", "usage", "valid", "version"),
+    )
 )
 # `max_token`, `eos_token`, `next_page_token`: a unit of text or a place in a list, not a credential.
 _NOT_A_CREDENTIAL = frozenset(
-    "bos cls continuation end eos first last mask max min next num number pad page pagination prev previous sep special start "
-    "stop sync total unk".split()
+    (
+        *(
+            "bos",
+            "cls",
+            "continuation",
+            "end",
+            "eos",
+            "first",
+            "last",
+            "mask",
+            "max",
+            "min",
+            "next",
+            "num",
+            "number",
+            "pad",
+        ),
+        *("page", "pagination", "prev", "previous", "sep", "special", "start", "stop", "sync", "total", "unk"),
+    )
 )
 _MAX_WORDS = 32
 
-_GAP = r"[_\-. ]?"
-STEM = (
-    rf"pass(?:{_GAP}(?:word|wd|phrase|code))?|pwd|secret|token|credential|authori[sz]ation|cookie|bearer|jwt|otp|cvv|cvc|sig"
-    rf"|auth|(?:{'|'.join(_KEYS)}){_GAP}key"
+_STEMS = (
+    *("passGAPword", "passGAPwd", "passGAPphrase", "passGAPcode", "pass", "pwd", "secret", "token", "credential"),
+    *("authori[sz]ation", "cookie", "bearer", "jwt", "otp", "cvv", "cvc", "auth"),
+    *(f"{kind}GAPkey" for kind in _KEYS),
 )
-"""RE2 source found in every name that is secret by default, also where the name stands in the middle of a text."""
 
 
 def words(name: str) -> list[str]:
@@ -66,10 +126,7 @@ class SecretNames:
     """The judge of names. Answers are remembered: programs use the same few names over and over.
 
     Args:
-        extra: More names that are secret, in any case style: ``"employee_id"`` also covers ``employeeId`` and ``X-Employee-Id``.
-
-    Attributes:
-        stem: RE2 source (case-insensitive) found in every name that is secret.
+        extra: More names that are secret, in any case style: ``"employee_id"`` also covers ``X-EmployeeId``.
     """
 
     def __init__(self, extra: Iterable[str] = ()) -> None:
@@ -77,7 +134,7 @@ class SecretNames:
         self._extra = frozenset("".join(words(name)) for name in extra)
         if "" in self._extra:
             raise ValueError("a key to redact needs at least one letter or digit")
-        self.stem = "|".join((STEM, *(_GAP.join(words(name)) for name in extra)))
+        self._stems = (*_STEMS, *("GAP".join(words(name)) for name in extra))
         self._known: dict[str, bool] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -89,6 +146,10 @@ class SecretNames:
                     self._known.clear()
                 self._known[name] = known
         return known
+
+    def stems(self, gap: str) -> str:
+        """RE2 source found (ignoring case) in every secret name; ``gap`` is what may stand between two words."""
+        return "|".join(stem.replace("GAP", gap) for stem in self._stems)
 
     def _judge(self, name: str) -> bool:
         parts = words(name)

@@ -1,12 +1,13 @@
-"""Names with values inside text: ``password=...``, ``"token": "..."``, ``Cookie: ...``, ``--api-key ...``, ``<secret>...``.
+"""Names with values inside text: ``password=...``, ``"token": "..."``, ``Cookie: ...``, ``--key ...``, ``<secret>``.
 
-The text may itself be JSON, JSON inside JSON, a header, a query string, a command line, YAML or a Python repr. There is no
-parser for "may be any of these", so a pattern finds the name and a small scanner decides how far its value reaches. Where
+The text may itself be JSON, JSON inside JSON, a header, a query string, a command line, YAML or a Python repr. There is
+no parser for "any of these", so a pattern finds the name and a small scanner decides how far its value reaches. Where
 it cannot tell, it takes more rather than less.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import re2
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["pairs"]
 
 _QUOTES = b"\"'`"
-_CLOSING = {b"{"[0]: b"}"[0], b"["[0]: b"]"[0], b"("[0]: b")"[0]}
-_ESCAPED_BREAKS = (b"\\n", b"\\r")
+_CLOSING = dict(zip(b"{[(", b"}])", strict=True))
+_BREAK = re.compile(rb"[\r\n]|\\[nr]")
+_BARE_END = re.compile(rb"[\s,;&\"'`<>)\]}|({\[]|\\+(?:[nr\"'`]|\Z)")
+_HEADERS = ("authorization", "authorisation", "cookie", "cookies")
 
 
 def pairs(names: SecretNames) -> Kind:
     """The kind of secret that is one because of the name before it."""
-    name = rf"(?i)([a-z0-9_.\-]*(?:{names.stem})[a-z0-9_.\-]*)"
+    name = rf"(?i)([a-z0-9_.\-]*(?:{names.stems('[_. -]{0,3}')})[a-z0-9_.\-]*)"
     # `"name": `, `name=`, `name => `; `--name value`; `<name attribute="...">value`
     between = r"(\\*[\"'`]?\s*(?:=>|:=|[:=]|%3[AaDd])\s*|[ \t]+|(?:\s[^<>]*)?>)"
     compiled = re2.compile((name + between).encode(), options())
@@ -35,40 +38,41 @@ def pairs(names: SecretNames) -> Kind:
     def find(text: bytes) -> Iterator[Span]:
         position = 0
         while match := compiled.search(text, position):
-            start, end = match.span(1)
-            begin = match.end()
-            position = max(end, position + 1)
-            if (stop := _value(names, text, start, end, begin)) is not None and stop[1] > stop[0]:
-                yield stop
-                position = stop[1]
+            span = _value(names, text, match.span(1), match.end())
+            if span is None or span[0] >= span[1]:
+                position = match.end(1)
+            else:
+                yield span
+                position = span[1]
 
-    return Kind(rf"(?i:{names.stem})", find)
+    # Where the name is a key of a JSON object, anything may stand between its words.
+    return Kind(rf"(?i:{names.stems('[^a-z0-9]*')})", find)
 
 
-def _value(names: SecretNames, text: bytes, start: int, end: int, begin: int) -> Span | None:
-    """The span of the value of the name at ``start:end``, or None if it is not secret or has no value."""
-    between = text[end:begin]
-    if text[start - 1 : start] == b"\\" and text[start : start + 1] in b"nrtbfv":
+def _value(names: SecretNames, text: bytes, named: Span, begin: int) -> Span | None:
+    """The span of the value that begins at ``begin``, or None if the name is not secret or has no value."""
+    start, end = named
+    if start and text[start - 1] == 0x5C and text[start] in b"nrtbfv":
         start += 1  # an escaped line break before the name: `\ntoken=`
     name = text[start:end].decode("ascii")
+    between = text[end:begin]
+    sign = between.strip(b" \t\r\n\\\"'`")
+    if not sign:
+        return _token(text, begin, b"") if name.startswith("--") and name in names else None
+    if sign.endswith(b">") and sign[:1] not in b"=:":
+        return (begin, _find(text, b"<", begin)) if text[start - 1 : start] == b"<" and name in names else None
     quoted = between.lstrip(b"\\")[:1] in (b'"', b"'", b"`")
-    sign = between.strip().strip(b"\\\"'` \t")
-    if sign == b"" and not name.startswith("--"):
-        return None  # `the token was refused`
-    if sign.endswith(b">") and not sign.startswith((b"=", b":")):
-        if text[start - 1 : start] != b"<":
-            return None
-        return begin, _find(text, b"<", begin)
-    if name.strip("-").lower() in ("auth", "pass") and not quoted and sign != b"=":
-        return None  # `auth: failed`
-    if name not in names:
-        return None
+    if name not in names or (name.lower() in ("auth", "pass") and not quoted and sign == b":"):
+        return None  # `auth: failed` is prose
+    if quoted:
+        return _token(text, begin, b"")
     opening = _opening(text, start)
-    if name.lower().endswith(("authorization", "cookie", "cookies")) or (sign == b":" and not quoted and _leads(text, start)):
-        plain_value = text[begin : begin + 1] not in b"\"'`\\[{"
-        if plain_value or not quoted:
-            return begin, _line_end(text, begin, opening)
-    return _token(text, begin, opening)
+    bare = text[begin : begin + 1] not in (b'"', b"'", b"`", b"\\", b"[", b"{")
+    if name.lower().endswith(_HEADERS):
+        to_line_end = bare or sign == b":"
+    else:
+        to_line_end = bare and sign == b":" and _leads(text, start)
+    return (begin, _line_end(text, begin, opening)) if to_line_end else _token(text, begin, opening)
 
 
 def _find(text: bytes, what: bytes, start: int) -> int:
@@ -93,55 +97,47 @@ def _slashes_before(text: bytes, index: int) -> int:
 
 def _leads(text: bytes, start: int) -> bool:
     """Whether a name is the first thing on its line, as in YAML and headers."""
-    line = text[max(text.rfind(b"\n", 0, start), text.rfind(b"\\n", 0, start) + 1) + 1 : start]
-    return not line.strip(b" \t-#>\"'\\")
+    line = _BREAK.split(text[max(0, start - 80) : start])[-1]
+    return not line.strip(b" \t-#>\"'`\\") and len(line) < 80
 
 
 def _line_end(text: bytes, begin: int, opening: bytes) -> int:
-    ends = [_find(text, mark, begin) for mark in (b"\n", b"\r", *_ESCAPED_BREAKS)]
-    if opening:
-        ends.append(_string_end(text, begin, opening)[0])
-    return min(ends)
+    found = _BREAK.search(text, begin)
+    end = found.start() if found else len(text)
+    return _string_end(text, begin, opening, end)[0] if opening else end
 
 
-def _string_end(text: bytes, begin: int, opening: bytes) -> Span:
-    """Where the string that ``opening`` (backslashes and a quote) began ends: before and after its closing quote.
+def _string_end(text: bytes, begin: int, opening: bytes, limit: int) -> Span:
+    r"""Where the string that ``opening`` (backslashes and a quote) began ends: before and after its closing quote.
 
-    JSON in JSON writes a quote as ``\\"`` and a quote within that as ``\\\\\\"``: a run of backslashes tells the depth.
+    JSON in JSON writes a quote as ``\"`` and a quote within that as ``\\\"``: a run of backslashes tells the depth.
     """
-    quote = opening[-1:]
-    depth = len(opening)  # backslashes before the opening quote, plus one
+    depth = len(opening)  # the backslashes before the opening quote, plus one
     index = begin
-    while (index := text.find(quote, index)) >= 0:
-        slashes = _slashes_before(text, index)
-        if slashes + 1 < depth or ((slashes + 1) % depth == 0 and (slashes + 1) // depth % 2 == 1):
-            return max(begin, index - min(slashes, depth - 1)), index + 1
+    while (index := text.find(opening[-1:], index, limit)) >= 0:
+        run = _slashes_before(text, index) + 1
+        if run < depth or (run % depth == 0 and run // depth % 2 == 1):
+            return max(begin, index + 1 - min(run, depth)), index + 1
         index += 1
-    return len(text), len(text)
+    return limit, limit
 
 
 def _token(text: bytes, begin: int, opening: bytes) -> Span:
-    """A quoted string, something in brackets, a call, or a bare word."""
+    """A quoted string, something in brackets, a call, or a bare word; ``opening`` is the quote that encloses it all."""
     index = begin
     while text[index : index + 1] in (b"b", b"r", b"u", b"f") and text[index + 1 : index + 2] in (b'"', b"'"):
         index += 1  # the prefix of a Python string
-    slashes = 0
-    while text[index + slashes : index + slashes + 1] == b"\\":
-        slashes += 1
-    if text[index + slashes : index + slashes + 1] in (b'"', b"'", b"`"):
-        quote = text[index : index + slashes + 1]
-        if quote != opening or text[begin - 1 : begin] in b" :=":
-            return index + len(quote), _string_end(text, index + len(quote), quote)[0]
-    while index < len(text):
-        char = text[index]
-        if char in _CLOSING:
-            return begin, _balanced(text, index)
-        if char in b" \t\r\n,;&\"'`<>)]}|" or (char == 0x5C and text[index : index + 2] in _ESCAPED_BREAKS):
-            break
-        if char == 0x5C and text[index:].lstrip(b"\\")[:1] in (b'"', b"'"):
-            break
-        index += 1
-    return begin, index
+    slashes = len(text[index : index + 64]) - len(text[index : index + 64].lstrip(b"\\"))
+    quote = text[index : index + slashes + 1]
+    if quote[-1:] in (b'"', b"'", b"`") and quote != opening:
+        start = index + len(quote)
+        return start, _string_end(text, start, quote, len(text))[0]
+    found = _BARE_END.search(text, begin)
+    if found is None:
+        return begin, len(text)
+    if text[found.start()] in _CLOSING:
+        return begin, _balanced(text, found.start())
+    return begin, found.start()
 
 
 def _balanced(text: bytes, begin: int) -> int:
@@ -154,7 +150,7 @@ def _balanced(text: bytes, begin: int) -> int:
             expected.append(_CLOSING[char])
         elif char in _QUOTES:
             slashes = _slashes_before(text, index)
-            index = _string_end(text, index + 1, text[index - slashes : index + 1])[1]
+            index = _string_end(text, index + 1, text[index - slashes : index + 1], len(text))[1]
             continue
         elif char in b"]})":
             if not expected or expected.pop() != char:
