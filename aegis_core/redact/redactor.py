@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MASK", "RECORD", "Bounds", "Redactor"]
 
+NAME_LIMIT = 1_024
+"""Characters kept of a name."""
 MASK = "[redacted]"
 """What stands where a secret was. It carries neither length nor digest: short secrets could be found from either."""
 
@@ -78,6 +80,7 @@ class Redactor:
         self.keys = tuple(keys)
         self.patterns = tuple(patterns)
         self._names = SecretNames(self.keys)
+        self._clean: dict[str, str] = {}
         self._own = [_compiled(pattern) for pattern in self.patterns]
         self._kinds: tuple[Kind, ...] = (pairs(self._names), *KINDS)
         self._triggers = re2.Set.SearchSet(options())
@@ -100,6 +103,17 @@ class Redactor:
             kept = self._mask(text[: limit + _MARGIN], limit)
             return f"{kept}… [cut: {len(text)} characters]"
         return self._mask(text, None)
+
+    def name(self, text: str) -> str:
+        """`text` for the names of tools, agents, rules and the like. Answers for short names are remembered."""
+        known = self._clean.get(text)
+        if known is None:
+            known = self.text(text, limit=NAME_LIMIT)
+            if len(text) <= 128:
+                if len(self._clean) >= 4096:  # a stranger must not fill the memory with names
+                    self._clean.clear()
+                self._clean[text] = known
+        return known
 
     def value(self, value: object, *, bounds: Bounds | None = None) -> Any:
         """A new JSON-like structure that says what ``value`` says, without secrets. Never raises; orjson accepts it."""

@@ -1,0 +1,75 @@
+"""Which entries of a trail are asked for."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Filters", "Time", "moment"]
+
+Time = datetime.datetime | str | int
+"""A point in time: a datetime (naive means UTC), ISO 8601 text, or microseconds since the epoch."""
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+def moment(time: Time) -> int:
+    """Microseconds since the epoch.
+
+    Raises:
+        ValueError: The text is not ISO 8601.
+    """
+    if isinstance(time, int):
+        return time
+    if isinstance(time, str):
+        time = datetime.datetime.fromisoformat(time)
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=datetime.UTC)
+    return (time - _EPOCH) // datetime.timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Conditions on entries; all that are given must hold.
+
+    Attributes:
+        session_id: Exactly this session. Likewise ``type``, ``target``, ``rule`` and ``agent``.
+        risk: ``low`` to ``critical``, in any case.
+        status: A result status, ``running`` or ``unknown``.
+        since: Not before this time.
+        until: Before this time.
+        limit: The newest so many.
+    """
+
+    session_id: str | None = None
+    type: str | None = None
+    target: str | None = None
+    risk: str | None = None
+    status: str | None = None
+    rule: str | None = None
+    agent: str | None = None
+    since: Time | None = None
+    until: Time | None = None
+    limit: int | None = None
+
+    def exact(self) -> dict[str, str]:
+        """The values that columns must equal, by column."""
+        wanted = {
+            "session_id": self.session_id,
+            "action_type": self.type,
+            "action_target": self.target,
+            "risk_level": self.risk.upper() if self.risk is not None else None,
+            "matched_rule": self.rule,
+            "agent": self.agent,
+        }
+        return {column: value for column, value in wanted.items() if value is not None}
+
+    def accepts(self, entry: dict[str, Any], at: int) -> bool:
+        """Whether an entry, written at ``at``, is asked for (``limit`` aside)."""
+        return (
+            all(entry[column] == value for column, value in self.exact().items())
+            and (self.status is None or entry["result_status"] == str(self.status).lower())
+            and (self.since is None or at >= moment(self.since))
+            and (self.until is None or at < moment(self.until))
+        )

@@ -1,0 +1,125 @@
+"""A trail in memory: for tests and for trying things out. Nothing survives the process."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from aegis_core.audit.filters import Filters
+from aegis_core.audit.render import COLUMNS, ENTRY, OUTCOME, Row, entry, render
+from aegis_core.errors import AuditError
+from aegis_core.record import BudgetExhausted, GrantUnavailable, Intent, now_us
+
+if TYPE_CHECKING:
+    from aegis_core.record import Record
+    from aegis_core.redact import Redactor
+
+__all__ = ["MemoryAuditLogger"]
+
+_ENTRY = tuple(COLUMNS.index(column) for column in ENTRY)
+_OUTCOME = tuple(COLUMNS.index(column) for column in OUTCOME)
+
+
+class MemoryAuditLogger:
+    """An audit logger that keeps everything in memory.
+
+    Attributes:
+        records: Every record written, in order, as it was given.
+        fail: Set it to an exception to make every write raise it.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.fail: BaseException | None = None
+        self._rows: list[Row] = []
+        self._budgets: dict[str, list[int]] = {}
+        self._key = os.urandom(32)
+        self._lock = threading.Lock()
+
+    def write(self, record: Record, redactor: Redactor | None = None) -> None:
+        """Write one record."""
+        if self.fail is not None:
+            raise self.fail
+        row = render(record, redactor, self.digest)
+        with self._lock:
+            if isinstance(record, Intent):
+                self._take(record)
+            self.records.append(record)
+            self._rows.append(row)
+
+    async def awrite(self, record: Record, redactor: Redactor | None = None) -> None:
+        """Write one record."""
+        self.write(record, redactor)
+
+    def digest(self, data: bytes) -> str:
+        """A keyed digest of ``data``, hex."""
+        return hmac.digest(self._key, data, "sha256").hex()
+
+    def close(self) -> None:
+        """Do nothing: what was written can still be read."""
+
+    def get_log(self, **filters: Any) -> list[dict[str, Any]]:
+        """One mapping per call, oldest first. Filters as for `AuditLogger.get_log`."""
+        wanted = Filters(**filters)
+        outcomes: dict[Any, Row] = {}
+        openings: dict[Any, Row] = {}
+        with self._lock:
+            rows = list(self._rows)
+        for row in rows:
+            if row[0] == "outcome":
+                outcomes[row[2]] = row
+            elif row[2] is not None:
+                openings.pop(row[2], None)  # a call that was pending and then ran is one entry, the later one
+                openings[row[2]] = row
+        log: list[dict[str, Any]] = []
+        for call_id, row in openings.items():
+            outcome = outcomes.get(call_id)
+            ended = [outcome[index] for index in _OUTCOME] if outcome is not None else None
+            found = entry([row[index] for index in _ENTRY], ended, lives=True)
+            if wanted.accepts(found, row[1]):  # type: ignore[arg-type]
+                log.append(found)
+        return log if wanted.limit is None else log[len(log) - min(wanted.limit, len(log)) :]
+
+    def count(self, **filters: Any) -> int:
+        """How many calls `get_log` would return."""
+        return len(self.get_log(**filters))
+
+    def export_jsonl(self, path: str | os.PathLike[str], **filters: Any) -> int:
+        """Write one JSON object per call to a file; return how many."""
+        log = self.get_log(**filters)
+        try:
+            Path(path).write_bytes(b"".join(orjson.dumps(found) + b"\n" for found in log))
+        except OSError as error:
+            raise AuditError(f"cannot export to {os.fspath(path)!r}: {error}") from error
+        return len(log)
+
+    def history(self, session_id: str) -> list[tuple[str, str, int]]:
+        """``(type, target, at)`` of every call begun in a session, oldest first."""
+        at, session, kind, target = (
+            COLUMNS.index(name) for name in ("at", "session_id", "action_type", "action_target")
+        )
+        with self._lock:
+            return [
+                (row[kind], row[target], row[at])  # type: ignore[misc]
+                for row in self._rows
+                if row[0] == "intent" and row[session] == session_id
+            ]
+
+    def _take(self, intent: Intent) -> None:
+        if intent.answer is not None and intent.answer.grant is not None:
+            raise GrantUnavailable("a trail in memory stores no approvals")
+        now = now_us()
+        for reserve in intent.decision.reserves:
+            window = int(reserve.window * 1e6)
+            taken = [at for at in self._budgets.get(reserve.key, []) if at > now - window]
+            if len(taken) >= reserve.limit:
+                raise BudgetExhausted(
+                    reserve.key, taken[len(taken) - reserve.limit] + window if reserve.limit else now + window
+                )
+        for reserve in intent.decision.reserves:
+            self._budgets.setdefault(reserve.key, []).append(now)

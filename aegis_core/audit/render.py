@@ -1,0 +1,215 @@
+"""Records as rows, and rows as entries: the one way anything gets onto a trail, and the one way it is read back.
+
+Every sink stores or prints what `render` returns, so the redactor stands in front of all of them. A row holds integers,
+text and nulls only; structured parts are JSON text. Rendering never raises, whatever is in a record.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from aegis_core.record import Event, Intent, Outcome, Refusal
+from aegis_core.redact import RECORD, Bounds, Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aegis_core.record import Record
+
+__all__ = ["COLUMNS", "ENTRY", "REDACTOR", "Row", "entry", "render", "timestamp"]
+
+Row = tuple[int | str | None, ...]
+
+COLUMNS = (
+    *("kind", "at", "call_id", "session_id", "agent", "user", "action_type", "action_target", "action_params"),
+    *("params_digest", "risk_level", "approval", "matched_rule", "floors", "reason", "result_status", "human_decision"),
+    *("approver", "request_id", "enforced", "policy_digest", "rules_digest", "labels", "description", "duration_us"),
+    *("error", "result", "claimed_by", "changes", "data"),
+)
+"""What `render` returns, by position. Stores add their own in front: the row's number and who wrote it."""
+
+ENTRY = (
+    *("call_id", "at", "session_id", "agent", "user", "action_type", "action_target", "action_params", "risk_level"),
+    *("approval", "matched_rule", "human_decision", "approver", "reason", "result_status", "enforced", "policy_digest"),
+    *("params_digest", "rules_digest", "floors", "request_id", "labels", "description"),
+)
+"""The columns `entry` needs of a call's intent or refusal; of its outcome it needs `OUTCOME`."""
+OUTCOME = ("result_status", "duration_us", "error", "result", "claimed_by", "changes")
+
+REDACTOR = Redactor()
+"""The default redactor: what a sink uses for a record that comes with none."""
+
+_NAMES = Bounds(text=1_024, items=100, depth=4, total=16_384)
+_TEXT_LIMIT = 4_096
+_RISKS = {1: "LOW", 2: "MEDIUM", 3: "HIGH", 4: "CRITICAL"}
+_EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - only differences to it are used
+
+
+def render(record: Record, redactor: Redactor | None, digest: Callable[[bytes], str]) -> Row:
+    """The row for a record, redacted and of bounded size.
+
+    Args:
+        record: What to write down.
+        redactor: Masks secrets; None for the default one.
+        digest: The sink's keyed digest, taken of the params as they were before redaction.
+
+    Returns:
+        Values in the order of `COLUMNS`.
+    """
+    redactor = redactor or REDACTOR
+    kind = type(record)
+    if kind is Outcome:
+        return _outcome(record, redactor)  # type: ignore[arg-type]
+    if kind is Event:
+        return _event(record, redactor)  # type: ignore[arg-type]
+    return _opening(record, redactor, digest)  # type: ignore[arg-type]
+
+
+def _opening(record: Intent | Refusal, redactor: Redactor, digest: Callable[[bytes], str]) -> Row:
+    action, decision, answer = record.action, record.decision, record.answer
+    name = redactor.name
+    approver = human = why = request_id = None
+    if answer is not None:
+        approver, why, request_id = answer.approver, answer.reason, answer.request_id
+        if answer.approved is not None:  # None: nobody has answered yet
+            human = "approved" if answer.approved is True else "denied"
+    if isinstance(record, Refusal):
+        kind, status, enforced = "refusal", record.status.value, 1
+        why, request_id = record.reason, record.request_id or request_id
+    else:
+        kind, status, enforced = "intent", None, 1 if record.enforced else 0
+    return (
+        kind,
+        record.at,
+        record.call_id,
+        name(action.session_id) if action.session_id is not None else None,
+        name(action.agent) if action.agent is not None else None,
+        name(action.user) if action.user is not None else None,
+        name(action.type),
+        name(action.target),
+        redactor.json(action.params) if action.params else "{}",
+        digest(action.canonical_params()),
+        _RISKS[decision.risk_level],
+        decision.approval.value,
+        name(decision.matched_rule),
+        _floors(record, redactor) if decision.floors else None,
+        redactor.text(why, limit=_TEXT_LIMIT) if why else name(decision.reason) if decision.reason else None,
+        status,
+        human,
+        name(approver) if approver is not None else None,
+        request_id,
+        enforced,
+        record.policy_digest,
+        decision.rules_digest,
+        redactor.json(action.labels, bounds=_NAMES) if action.labels else None,
+        redactor.text(action.description, limit=_TEXT_LIMIT) if action.description else None,
+        *(None, None, None, None, None, None),
+    )
+
+
+def _floors(record: Intent | Refusal, redactor: Redactor) -> str:
+    floors = [
+        {"rule": floor.rule, "approval": floor.approval.value, "risk_level": _RISKS[floor.risk_level]}
+        for floor in record.decision.floors
+    ]
+    return redactor.json(floors, bounds=_NAMES)
+
+
+_BEFORE_OUTCOME = (None,) * (COLUMNS.index("result_status") - COLUMNS.index("call_id") - 1)
+_BETWEEN_OUTCOME = (None,) * (COLUMNS.index("duration_us") - COLUMNS.index("result_status") - 1)
+_BEFORE_DATA = (None,) * (COLUMNS.index("data") - COLUMNS.index("at") - 1)
+
+
+def _outcome(record: Outcome, redactor: Redactor) -> Row:
+    return (
+        "outcome",
+        record.at,
+        record.call_id,
+        *_BEFORE_OUTCOME,
+        record.status.value,
+        *_BETWEEN_OUTCOME,
+        record.duration_us,
+        redactor.text(record.error, limit=_TEXT_LIMIT) if record.error else None,
+        redactor.json(record.data) if record.data is not None else None,
+        redactor.name(record.claimed_by),
+        redactor.json(record.changes, bounds=_NAMES) if record.changes else None,
+        None,
+    )
+
+
+def _event(record: Event, redactor: Redactor) -> Row:
+    return (redactor.name(record.kind), record.at, *_BEFORE_DATA, redactor.json(dict(record.data), bounds=RECORD))
+
+
+def timestamp(at: int) -> str:
+    """Microseconds since the epoch as ``2026-03-22T10:30:00.123456Z``."""
+    try:
+        return (_EPOCH + datetime.timedelta(microseconds=at)).isoformat(timespec="microseconds") + "Z"
+    except (OverflowError, TypeError):
+        return str(at)  # only in a row that somebody edited
+
+
+def entry(opening: Sequence[Any], outcome: Sequence[Any] | None, *, lives: bool) -> dict[str, Any]:
+    """One call as ``get_log`` shows it.
+
+    Args:
+        opening: The `ENTRY` columns of the call's intent or refusal.
+        outcome: The `OUTCOME` columns of its outcome, if there is one.
+        lives: Whether the process that wrote the intent may still finish the call.
+
+    Returns:
+        One mapping with always the same keys.
+    """
+    (call_id, at, session_id, agent, user, kind, target, params, risk, approval, rule, human, approver, reason) = (
+        opening[:14]
+    )
+    (status, enforced, policy_digest, params_digest, rules_digest, floors, request_id, labels, description) = opening[
+        14:
+    ]
+    duration = error = result = claimed_by = changes = None
+    if outcome is not None:
+        status, duration, error, result, claimed_by, changes = outcome
+    elif status is None:
+        status = "running" if lives else "unknown"
+    return {
+        "call_id": call_id,
+        "timestamp": timestamp(at),
+        "session_id": session_id,
+        "agent": agent,
+        "user": user,
+        "action_type": kind,
+        "action_target": target,
+        "action_params": _loads(params, {}),
+        "risk_level": risk,
+        "approval": approval,
+        "matched_rule": rule,
+        "human_decision": human,
+        "approver": approver,
+        "reason": reason,
+        "result_status": status,
+        "enforced": bool(enforced),
+        "policy_digest": policy_digest,
+        "params_digest": params_digest,
+        "rules_digest": rules_digest,
+        "floors": _loads(floors, []),
+        "request_id": request_id,
+        "duration_ms": None if duration is None else duration / 1000,
+        "error": error,
+        "result": _loads(result, None),
+        "claimed_by": claimed_by,
+        "changes": _loads(changes, []),
+        "labels": _loads(labels, {}),
+        "description": description or "",
+    }
+
+
+def _loads(text: str | None, empty: Any) -> Any:
+    if text is None:
+        return empty
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text  # only in a row that somebody edited; the trail must stay readable
