@@ -82,6 +82,14 @@ class Action:
         """A fresh mutable copy of the params, with their original types: what the tool is given."""
         return {name: thaw(value) for name, value in self.params.items()}
 
+    def for_execution(self) -> Action:
+        """The same action with fresh, mutable params: what an executor is given."""
+        copy = object.__new__(Action)
+        for name in self.__slots__:
+            _set(copy, name, getattr(self, name))
+        _set(copy, "params", self.arguments())
+        return copy
+
     def canonical_params(self) -> bytes:
         """Bytes that are equal exactly when the params are; what digests are taken of."""
         return canonical(self.params)

@@ -80,11 +80,13 @@ class Reply:
         value: What the caller gets, unchanged.
         failed: Why it failed, or None if it did not.
         exception: The exception behind the failure, if there is one.
+        claimed_by: Who says so: ``tool``, or the executor's class name.
     """
 
     value: Any
     failed: str | None = None
     exception: BaseException | None = None
+    claimed_by: str = "tool"
 
 
 class Terms(Protocol):
@@ -92,14 +94,10 @@ class Terms(Protocol):
 
     enforced: bool
     """False in observe mode: decide and record, ask nobody, let everything run."""
-    claimed_by: str
-    """Who says how the tool ended: ``tool``, or the executor's class name."""
     approval_timeout: float | None
     """Seconds a call waits for an answer."""
     request_lifetime: float
     """Seconds after which an answer to a request is refused."""
-    can_edit: bool
-    """Whether the door can run the tool with other arguments than the caller gave."""
 
     def judge(self, action: Action) -> tuple[Decision, str]:
         """The decision under the policy in force now, and that policy's digest."""
@@ -114,13 +112,16 @@ class Terms(Protocol):
         ...
 
 
-def governed_call(call_id: str, action: Action, terms: Terms) -> Generator[Step, Outcome, Result]:
+def governed_call(
+    call_id: str, action: Action, terms: Terms, *, can_edit: bool = True
+) -> Generator[Step, Outcome, Result]:
     """Govern one call: decide, ask, write, run, write.
 
     Args:
         call_id: The call's id on the trail.
         action: The call.
         terms: Its surroundings.
+        can_edit: Whether the door can run the tool with other arguments than the caller gave.
 
     Returns:
         How it ended, also for a failed tool.
@@ -141,7 +142,7 @@ def governed_call(call_id: str, action: Action, terms: Terms) -> Generator[Step,
         if terms.enforced and decision.approval is Approval.APPROVE and not _stands(answer, asked, decision):
             asked = _request(call_id, action, decision, policy_digest, terms)
             reply = yield Ask(asked)
-            no = _why_not(reply, asked, terms)
+            no = _why_not(reply, asked, can_edit=can_edit)
             if no is not None:
                 status, reason = no
                 given = reply.value if isinstance(reply.value, ApprovalAnswer) else None
@@ -152,20 +153,18 @@ def governed_call(call_id: str, action: Action, terms: Terms) -> Generator[Step,
                 action, answer, asked = edited(action, answer), None, None
             decision, policy_digest = terms.judge(action)
             continue
-        if decision.approval is Approval.AUTO:
-            # Reached also after a yes, when the policy in force now asks nobody: the yes is on record but nothing hangs on it.
-            grant = answer
-        else:
-            grant = answer if terms.enforced else None
-        intent = Intent(call_id, now_us(), action, decision, policy_digest, enforced=terms.enforced, answer=grant)
+        # A yes stays on the record (and its grant is consumed) also where the policy in force now asks nobody any more.
+        intent = Intent(call_id, now_us(), action, decision, policy_digest, enforced=terms.enforced, answer=answer)
         written = yield Write(intent)
         if written.error is None:
-            return (yield from _execute(intent, terms))
+            return (yield from _execute(intent))
         if isinstance(written.error, GrantUnavailable):
             answer, asked = None, None
         elif isinstance(written.error, BudgetExhausted):
             terms.exhausted(written.error)
         else:
+            if not isinstance(written.error, Exception):  # cancelled while the intent was on its way to disk
+                yield Write(_cancelled(intent))
             raise written.error
         decision, policy_digest = terms.judge(action)
     reason = f"the call was judged {MAX_ROUNDS} times without coming to rest; try again"
@@ -198,7 +197,7 @@ def _stands(answer: ApprovalAnswer | None, asked: ApprovalRequest | None, decisi
     return decision.rules_digest == asked.decision.rules_digest
 
 
-def _why_not(reply: Outcome, request: ApprovalRequest, terms: Terms) -> tuple[ResultStatus, str] | None:
+def _why_not(reply: Outcome, request: ApprovalRequest, *, can_edit: bool) -> tuple[ResultStatus, str] | None:
     """Why what came back is not a yes, or None if it is one. Anything unexpected is a no."""
     error, answer = reply.error, reply.value
     rule = request.decision.matched_rule
@@ -225,7 +224,7 @@ def _why_not(reply: Outcome, request: ApprovalRequest, terms: Terms) -> tuple[Re
     if answer.grant is not None and not request.action.bindable:
         names = ", ".join(request.opaque)
         return ResultStatus.DENIED, f"denied: a stored approval cannot cover arguments passed by reference ({names})"
-    if answer.edits and not terms.can_edit:
+    if answer.edits and not can_edit:
         return ResultStatus.DENIED, "denied: the approver changed the arguments, and this integration cannot pass them on"
     return None
 
@@ -258,14 +257,14 @@ def _sentence(refusal: Refusal) -> str:
     return f"{tool}: {refusal.reason}. The call did not run."
 
 
-def _execute(intent: Intent, terms: Terms) -> Generator[Step, Outcome, Result]:
+def _execute(intent: Intent) -> Generator[Step, Outcome, Result]:
     """Run the tool and record how it ended. The intent is on disk by now."""
     started = now_us()
     outcome = yield Execute(intent.action)
     ended = now_us()
-    data, error, exception = outcome.value, None, outcome.error
+    data, error, exception, claimed_by = outcome.value, None, outcome.error, "tool"
     if exception is None and data.__class__ is Reply:
-        data, error, exception = data.value, data.failed, data.exception
+        data, error, exception, claimed_by = data.value, data.failed, data.exception, data.claimed_by
     if exception is not None and error is None:
         error = describe(exception)
     if error is None:
@@ -283,13 +282,25 @@ def _execute(intent: Intent, terms: Terms) -> Generator[Step, Outcome, Result]:
         intent.decision,
         data=excerpt(data),
         error=error,
-        claimed_by=terms.claimed_by,
+        claimed_by=claimed_by,
     )
     yield Write(record)  # The driver shields it and deals with its failure: the effect has happened, the caller gets it.
     if exception is not None and not isinstance(exception, Exception):
         raise exception
     return Result(
         intent.action, status, data, error, exception=exception, decision=intent.decision, call_id=intent.call_id
+    )
+
+
+def _cancelled(intent: Intent) -> OutcomeRecord:
+    return OutcomeRecord(
+        intent.call_id,
+        now_us(),
+        ResultStatus.CANCELLED,
+        0,
+        intent.action,
+        intent.decision,
+        error="cancelled before the tool ran",
     )
 
 

@@ -165,7 +165,10 @@ class Sink(Protocol):
         ...
 
     async def awrite(self, record: Record, redactor: Redactor | None = None) -> None:
-        """The same from a coroutine, without blocking its event loop."""
+        """The same from a coroutine, without blocking its event loop.
+
+        A cancellation that arrives while the record is on its way is raised only after the record has been written.
+        """
         ...
 
     def digest(self, data: bytes) -> str:

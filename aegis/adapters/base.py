@@ -1,0 +1,5 @@
+"""Executors."""
+
+from aegis_core.executor import BaseExecutor
+
+__all__ = ["BaseExecutor"]

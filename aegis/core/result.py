@@ -1,0 +1,5 @@
+"""How a call ended."""
+
+from aegis_core.result import Result, ResultStatus
+
+__all__ = ["Result", "ResultStatus"]

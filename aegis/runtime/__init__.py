@@ -1,0 +1,1 @@
+"""What a Runtime works with: the audit trail, approval handlers, reloading."""

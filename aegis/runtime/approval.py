@@ -1,0 +1,15 @@
+"""Ways to ask a person."""
+
+from aegis_core.approval.asking import ApprovalHandler
+from aegis_core.approval.simple import CallbackApprovalHandler, DenyAllApprovalHandler
+from aegis_core.approval.terminal import TerminalApprovalHandler
+from aegis_core.request import ApprovalAnswer, ApprovalRequest
+
+__all__ = [
+    "ApprovalAnswer",
+    "ApprovalHandler",
+    "ApprovalRequest",
+    "CallbackApprovalHandler",
+    "DenyAllApprovalHandler",
+    "TerminalApprovalHandler",
+]

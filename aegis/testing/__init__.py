@@ -1,0 +1,6 @@
+"""For tests of programs that use Aegis, and of new integrations."""
+
+from aegis.testing.approvals import ScriptedApprovalHandler
+from aegis_core.audit.memory import MemoryAuditLogger
+
+__all__ = ["MemoryAuditLogger", "ScriptedApprovalHandler"]
