@@ -66,9 +66,11 @@ def load_text(text: str, source: str) -> tuple[PolicyDocument, Origin]:
     if not isinstance(text, str):
         raise PolicyError(Problem(f"a policy's text must be a str, got {type(text).__name__}", source))
     with _gc_paused():
-        return document_from_text(text, source), FromMemory(source)
+        document = document_from_text(text, source)
+    return document, FromMemory(source, document)
 
 
 def load_dict(data: Any, source: str) -> tuple[PolicyDocument, Origin]:
     """The document of a policy given as plain data."""
-    return document_from_dict(dict(data) if hasattr(data, "items") else data, source), FromMemory(source)
+    document = document_from_dict(dict(data) if hasattr(data, "items") else data, source)
+    return document, FromMemory(source, document)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from aegis_core.errors import PolicyError, Problem
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from aegis_core.policy.document import PolicyDocument
     from aegis_core.policy.policy import Policy
 
 __all__ = ["FromFile", "FromMemory", "Layered", "Merged", "Origin"]
@@ -28,11 +27,15 @@ class Origin(Protocol):
         """The files among them, absolute."""
         ...
 
+    def texts(self) -> dict[Path, str]:
+        """The files' contents that the policy was made of."""
+        ...
+
     def rebuild(self, texts: Mapping[Path, str]) -> Policy:
-        """The same policy from new contents of its files.
+        """The same policy from new contents of its files; parts that came from no file stay as they are.
 
         Raises:
-            PolicyError: If a text is not a valid policy, or a part did not come from a file.
+            PolicyError: If a text is not a valid policy.
         """
         ...
 
@@ -52,6 +55,9 @@ class FromFile:
     def files(self) -> tuple[Path, ...]:
         return (self.path,)
 
+    def texts(self) -> dict[Path, str]:
+        return {self.path: self.text}
+
     def rebuild(self, texts: Mapping[Path, str]) -> Policy:
         from aegis_core.policy.layer import Layer  # The recipe stands below what it makes.
         from aegis_core.policy.loading import load_text
@@ -64,8 +70,9 @@ class FromFile:
 class FromMemory:
     """A policy given as text or data: it has no file to read again."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, document: PolicyDocument) -> None:
         self.source = source
+        self.document = document
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -75,8 +82,14 @@ class FromMemory:
     def files(self) -> tuple[Path, ...]:
         return ()
 
-    def rebuild(self, texts: Mapping[Path, str]) -> Policy:
-        raise PolicyError(Problem("this policy did not come from a file and cannot be read again", self.source))
+    def texts(self) -> dict[Path, str]:
+        return {}
+
+    def rebuild(self, _texts: Mapping[Path, str]) -> Policy:
+        from aegis_core.policy.layer import Layer  # The recipe stands below what it makes.
+        from aegis_core.policy.policy import Policy
+
+        return Policy((Layer((self.document,)),), self)
 
 
 class Merged:
@@ -93,6 +106,9 @@ class Merged:
     @property
     def files(self) -> tuple[Path, ...]:
         return self.base.files + self.other.files
+
+    def texts(self) -> dict[Path, str]:
+        return {**self.base.texts(), **self.other.texts()}
 
     def rebuild(self, texts: Mapping[Path, str]) -> Policy:
         return self.base.rebuild(texts).merge(self.other.rebuild(texts))
@@ -111,6 +127,9 @@ class Layered:
     @property
     def files(self) -> tuple[Path, ...]:
         return tuple(file for origin in self.layers.values() for file in origin.files)
+
+    def texts(self) -> dict[Path, str]:
+        return {path: text for origin in self.layers.values() for path, text in origin.texts().items()}
 
     def rebuild(self, texts: Mapping[Path, str]) -> Policy:
         from aegis_core.policy.policy import Policy  # The recipe stands below what it makes.
