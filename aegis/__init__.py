@@ -1,4 +1,7 @@
-"""Aegis: governance for AI agents' tool calls. A policy decides every call, people approve what it says, everything is on record."""
+"""Aegis: governance for AI agents' tool calls.
+
+A policy decides every call, people approve what it says, everything is on record before it happens.
+"""
 
 from __future__ import annotations
 

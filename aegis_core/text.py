@@ -8,9 +8,8 @@ __all__ = ["visible"]
 
 _ESCAPED_CATEGORIES = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 # Default-ignorable code points of other categories: they render as nothing.
-_INVISIBLE = frozenset(
-    [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0]
-    + [*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]
+_INVISIBLE = frozenset((0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0)).union(
+    range(0x180B, 0x1810), range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0)
 )
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e", "\x00": "\\0"}
 
@@ -18,8 +17,8 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e", "\x00": "\\0"}
 def visible(text: str) -> str:
     """``text`` with every control, bidirectional, invisible, unassigned or surrogate character written as an escape.
 
-    Line breaks are escaped too: what is shown as one line is one line. Backslashes stay as they are, so the result is for reading, not for
-    parsing back.
+    Line breaks are escaped too: what is shown as one line is one line. Backslashes stay as they are, so the result is
+    for reading, not for parsing back.
     """
     if text.isascii() and text.isprintable():
         return text

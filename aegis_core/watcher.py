@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from aegis_core.errors import PolicyError, Problem
 from aegis_core.policy.loading import read_policy_text
 from aegis_core.record import Event
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Mapping
 
     from aegis_core.policy.policy import Policy
@@ -27,15 +27,17 @@ _log = logging.getLogger("aegis")
 class PolicyWatcher:
     """Puts new versions of a runtime's policy files in force.
 
-    It looks at contents, not at times. New contents count once two successive looks agree (a file cut at a rule boundary while it is being
-    written is a valid policy). They are loaded strictly, and a layered or merged policy is rebuilt whole; on any error the policy in force
-    stays. Every reload and every refused one is on record; a reload that removes block rules says which.
+    It looks at contents, not at times. New contents count once two successive looks agree (a file cut at a rule
+    boundary while it is being written is a valid policy). They are loaded strictly, and a layered or merged policy is
+    rebuilt whole; on any error the policy in force stays. Every reload and every refused one is on record; a reload
+    that removes block rules says which.
 
     Args:
         runtime: The runtime. Its policy must have been loaded from the watched files.
         path_or_paths: The file or files to watch.
         interval: Seconds between looks.
-        on_reload: Called with the new policy after each reload; may be async. What it raises is logged and changes nothing.
+        on_reload: Called with the new policy after each reload; may be async. What it raises is logged and changes
+            nothing.
 
     Raises:
         PolicyError: If the runtime's policy did not come from one of the files.
@@ -51,8 +53,8 @@ class PolicyWatcher:
     ) -> None:
         if not interval > 0:
             raise ValueError(f"interval must be a positive number of seconds, got {interval!r}")
-        paths = [path_or_paths] if isinstance(path_or_paths, str) or hasattr(path_or_paths, "__fspath__") else list(path_or_paths)
-        self._paths = tuple(Path(path).absolute() for path in paths)  # type: ignore[arg-type]
+        paths = [path_or_paths] if isinstance(path_or_paths, (str, os.PathLike)) else list(path_or_paths)
+        self._paths = tuple(Path(path).absolute() for path in paths)
         self._runtime = runtime
         self._interval = interval
         self._on_reload = on_reload
@@ -63,9 +65,8 @@ class PolicyWatcher:
             raise ValueError("give at least one policy file to watch")
         strangers = self._strangers()
         if strangers:
-            raise PolicyError(
-                [Problem("the runtime's policy did not come from this file; load it with Policy.from_yaml first", str(path)) for path in strangers]
-            )
+            advice = "the runtime's policy did not come from this file; load it with Policy.from_yaml first"
+            raise PolicyError([Problem(advice, str(path)) for path in strangers])
 
     def poll(self) -> Policy | None:
         """Take one look; returns the new policy if one was put in force."""
@@ -74,7 +75,11 @@ class PolicyWatcher:
         if self._strangers():
             return None  # the program has put another policy in force; that one is not ours to replace
         in_force = self._runtime.policy.origin.texts()
-        if not _same(now, seen) or all(now[path] == in_force[path] for path in self._paths) or _same(now, self._refused):
+        if (
+            not _same(now, seen)
+            or all(now[path] == in_force[path] for path in self._paths)
+            or _same(now, self._refused)
+        ):
             return None
         try:
             for text in now.values():
@@ -100,7 +105,7 @@ class PolicyWatcher:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def __aenter__(self) -> PolicyWatcher:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -115,7 +120,7 @@ class PolicyWatcher:
                     reply = self._on_reload(policy)
                     if inspect.isawaitable(reply):
                         await reply
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever a callback raises, watching must go on
                 _log.exception("watching the policy files failed; the policy in force stays, and watching goes on")
             await asyncio.sleep(self._interval)
 

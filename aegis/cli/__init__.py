@@ -13,7 +13,7 @@ from aegis.errors import AegisError, AuditError, PolicyError
 
 __all__ = ["main"]
 
-# name -> (module, attribute, one line of help). The help stands here so that `aegis --help` need not load every command.
+# name -> (module, attribute, help). The help stands here so that `aegis --help` need not load every command.
 _COMMANDS = {
     "audit": ("aegis.cli.audit", "audit", "Look at the audit trail."),
     "check": ("aegis.cli.policy", "check", "Ask a policy about one call, and why."),
@@ -25,17 +25,17 @@ _COMMANDS = {
 class _Commands(click.Group):
     """Loads a command's module when the command is used."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return sorted(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
         if cmd_name not in _COMMANDS:
             return None
         module, attribute, _ = _COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
         with formatter.section("Commands"):
             formatter.write_dl([(name, _COMMANDS[name][2]) for name in sorted(_COMMANDS)])
 
@@ -45,12 +45,11 @@ class _Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from difflib import get_close_matches  # Only a mistyped command needs it.
+            from difflib import get_close_matches  # noqa: PLC0415 - only a mistyped command needs it
 
             close = get_close_matches(args[0], _COMMANDS, n=1)
-            if close:
-                error.message += f" Did you mean '{close[0]}'?"
-            raise
+            hint = f" Did you mean '{close[0]}'?" if close and "Did you mean" not in error.message else ""
+            raise click.UsageError(error.message + hint, ctx) from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -58,9 +57,11 @@ class _Commands(click.Group):
 def _aegis() -> None:
     """Governance for AI agents' tool calls.
 
-    A policy decides every call: auto (it runs), approve (a person says yes first) or block. Every decision and outcome is on an audit trail.
+    A policy decides every call: auto (it runs), approve (a person says yes first) or block. Every decision and outcome
+    is on an audit trail.
 
-    Exit codes: 0 fine; 1 findings, refused or verification failed; 2 usage or unreadable input; 3 store or server failure; 130 interrupted.
+    Exit codes: 0 fine; 1 findings, refused or verification failed; 2 usage or unreadable input; 3 store or server
+    failure; 130 interrupted.
     """
 
 
@@ -83,7 +84,7 @@ def main() -> None:
     except KeyboardInterrupt:
         _leave("interrupted", 130)
     except BrokenPipeError:
-        # The reader (`| head`) has had enough. Nothing is lost; point stdout elsewhere so the interpreter's flush stays quiet.
+        # The reader (`| head`) has had enough: point stdout elsewhere so that the interpreter's own flush stays quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
@@ -92,7 +93,7 @@ def main() -> None:
 
 
 def _leave(message: str, code: int) -> None:
-    from aegis_core.text import visible  # Only a failing command needs it.
+    from aegis_core.text import visible  # noqa: PLC0415 - only a failing command needs it
 
     click.echo("\n".join("aegis: " + visible(line) for line in message.splitlines() or [""]), err=True)
     sys.exit(code)

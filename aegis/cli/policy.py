@@ -43,7 +43,8 @@ def validate(files: tuple[Path, ...], *, as_json: bool) -> int:
             code = max(code, 1 if file.is_file() else 2)
             report["ok"] = False
             report["problems"] = [
-                {"message": p.message, "line": p.line, "column": p.column, "rule": p.rule, "key": p.key} for p in error.problems
+                {"message": p.message, "line": p.line, "column": p.column, "rule": p.rule, "key": p.key}
+                for p in error.problems
             ]
         reports.append(report)
     if as_json:
@@ -63,10 +64,10 @@ def validate(files: tuple[Path, ...], *, as_json: bool) -> int:
 @click.argument("policy", type=click.Path(path_type=Path))
 @click.argument("type")
 @click.argument("target")
-@click.option("--param", "-p", "params", multiple=True, metavar="NAME=VALUE", help="An argument of the call; repeat for more.")
+@click.option("--param", "-p", "params", multiple=True, metavar="NAME=VALUE", help="An argument; repeat for more.")
 @click.option("--agent", help="The agent that calls.")
 @click.option("--user", help="The user on whose behalf it calls.")
-@click.option("--at", metavar="TIME", help="Judge as at this time (ISO 8601; UTC unless it says otherwise). Default: now.")
+@click.option("--at", metavar="TIME", help="Judge as at this time (ISO 8601, UTC by default).")
 @click.option(
     "--expect",
     type=click.Choice([approval.value for approval in Approval]),
@@ -85,10 +86,10 @@ def check(
     expect: str | None,
     as_json: bool,
 ) -> int:
-    """Ask POLICY about one call of the tool TYPE on TARGET: the decision, and why.
+    r"""Ask POLICY about one call of the tool TYPE on TARGET: the decision, and why.
 
-    Nothing runs and nothing is recorded. A VALUE that is a JSON number, true, false, null, list, object or quoted string is read as
-    such; anything else is text:
+    Nothing runs and nothing is recorded. A VALUE that is a JSON number, true, false, null, list, object or quoted
+    string is read as such; anything else is text:
 
     \b
         aegis check policy.yaml write_file filesystem --param path=/data/a.csv
