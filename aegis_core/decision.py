@@ -11,7 +11,7 @@ __all__ = ["Approval", "Decider", "Decision", "Floor", "Reservation", "RiskLevel
 
 
 class Approval(enum.StrEnum):
-    """What happens to a call: it runs (``auto``), a person is asked first (``approve``), or it is refused (``block``)."""
+    """What happens to a call: it runs (``auto``), a person is asked (``approve``) or it is refused (``block``)."""
 
     AUTO = "auto"
     APPROVE = "approve"
@@ -86,8 +86,8 @@ class Decision:
     Attributes:
         approval: What happens: auto, approve or block.
         risk_level: The highest risk of the deciding rule and of the floors.
-        matched_rule: Name of the rule that decided: the first true one, ``<default>`` where none was, or ``<name>`` where the
-            tool's name itself was refused.
+        matched_rule: Name of the rule that decided: the first true one, ``<default>`` where none was, or ``<name>``
+            where the tool's name itself was refused.
         reason: One sentence saying why, fit for a person or a model.
         floors: Rules that could not be decided: the answer is at least as strict as each of them.
         reserves: Budgets to take with the intent.

@@ -1,4 +1,4 @@
-"""Performing a governed call's steps: synchronously, asynchronously, or split in two around a framework that runs the tool.
+"""Performing a governed call's steps: sync, async, or split in two around a framework that runs the tool.
 
 The drivers are the same few lines apart from ``await``. What a step does to the world is the `World`'s business.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aegis_core.call import Ask, Execute, Outcome, Reply, Write
+from aegis_core.call import Execute, Outcome, Reply, Write
+from aegis_core.result import Result, ResultStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from aegis_core.call import Step
     from aegis_core.record import Record
     from aegis_core.request import ApprovalAnswer, ApprovalRequest
-    from aegis_core.result import Result
 
-__all__ = ["Call", "Suspended", "World", "advance", "aadvance", "adrive", "drive"]
+__all__ = ["Call", "Suspended", "World", "aadvance", "adrive", "advance", "drive"]
 
 Suspended = "Generator[Step, Outcome, Result]"
 
@@ -48,13 +48,13 @@ def advance(call: Generator[Step, Outcome, Result], world: World, outcome: Outco
     """Perform steps until the tool is to run, or until the call has ended."""
     try:
         step = next(call) if outcome is None else call.send(outcome)
-        while step.__class__ is not Execute:
+        while not isinstance(step, Execute):
             try:
-                if step.__class__ is Write:
-                    world.write(step.record)  # type: ignore[union-attr]
+                if isinstance(step, Write):
+                    world.write(step.record)
                     outcome = _DONE
                 else:
-                    outcome = Outcome(world.ask(step.request))  # type: ignore[union-attr]
+                    outcome = Outcome(world.ask(step.request))
             except BaseException as error:  # noqa: BLE001 - every error is an outcome; the call decides what it means
                 outcome = Outcome(None, error)
             step = call.send(outcome)
@@ -69,13 +69,13 @@ async def aadvance(
     """`advance` from a coroutine."""
     try:
         step = next(call) if outcome is None else call.send(outcome)
-        while step.__class__ is not Execute:
+        while not isinstance(step, Execute):
             try:
-                if step.__class__ is Write:
-                    await world.awrite(step.record)  # type: ignore[union-attr]
+                if isinstance(step, Write):
+                    await world.awrite(step.record)
                     outcome = _DONE
                 else:
-                    outcome = Outcome(await world.aask(step.request))  # type: ignore[union-attr]
+                    outcome = Outcome(await world.aask(step.request))
             except BaseException as error:  # noqa: BLE001 - every error is an outcome; the call decides what it means
                 outcome = Outcome(None, error)
             step = call.send(outcome)
@@ -90,19 +90,19 @@ _DONE = Outcome()
 def drive(call: Generator[Step, Outcome, Result], world: World, tool: Callable[[Action], Any]) -> Result:
     """Run a call to its end."""
     step = advance(call, world)
-    while step.__class__ is Execute:
+    while isinstance(step, Execute):
         try:
             outcome = Outcome(tool(step.action))
         except BaseException as error:  # noqa: BLE001 - every error is an outcome; the call decides what it means
             outcome = Outcome(None, error)
         step = advance(call, world, outcome)
-    return step  # type: ignore[return-value]
+    return step
 
 
 async def adrive(call: Generator[Step, Outcome, Result], world: World, tool: Callable[[Action], Any]) -> Result:
     """Run a call to its end from a coroutine; a tool that returns an awaitable is awaited."""
     step = await aadvance(call, world)
-    while step.__class__ is Execute:
+    while isinstance(step, Execute):
         try:
             value = tool(step.action)
             if inspect.isawaitable(value):
@@ -111,13 +111,14 @@ async def adrive(call: Generator[Step, Outcome, Result], world: World, tool: Cal
         except BaseException as error:  # noqa: BLE001 - every error is an outcome; the call decides what it means
             outcome = Outcome(None, error)
         step = await aadvance(call, world, outcome)
-    return step  # type: ignore[return-value]
+    return step
 
 
 class Call:
     """A call whose tool somebody else runs: begun here, and finished when they say how it ended.
 
-    The suspended generator *is* the call in flight. Every method may be called from any thread, once: the first end counts.
+    The suspended generator *is* the call in flight. Every method may be called from any thread, once: the first end
+    counts.
 
     Attributes:
         call_id: The call's id on the trail.
@@ -164,7 +165,7 @@ class Call:
         return self._end(Outcome(value if failed is None else Reply(value, failed)))
 
     def fail(self, error: BaseException) -> Result:
-        """The tool raised. A cancellation (``CancelledError``, ``KeyboardInterrupt``) is recorded as one, and not raised here."""
+        """The tool raised. A cancellation (``CancelledError``, ``KeyboardInterrupt``) is recorded, not raised here."""
         return self._end(Outcome(None, error))
 
     async def afinish(self, value: Any = None, *, failed: str | None = None) -> Result:
@@ -181,7 +182,8 @@ class Call:
         else:
             self._ended(step)
 
-    def _ended(self, result: Result) -> Result:
+    def _ended(self, result: Execute | Result) -> Result:
+        assert isinstance(result, Result)  # after the tool has run there is nothing left to execute
         self.result = result
         self._generator = None
         self._on_end()
@@ -196,8 +198,8 @@ class Call:
         if generator is None:
             return self._already()
         try:
-            return self._ended(advance(generator, self._world, outcome))  # type: ignore[arg-type]
-        except BaseException as error:
+            return self._ended(advance(generator, self._world, outcome))
+        except BaseException as error:  # noqa: BLE001 - sorted out there: told of, or our own
             return self._cancelled(error, outcome)
 
     async def _aend(self, outcome: Outcome) -> Result:
@@ -205,17 +207,15 @@ class Call:
         if generator is None:
             return self._already()
         try:
-            return self._ended(await aadvance(generator, self._world, outcome))  # type: ignore[arg-type]
-        except BaseException as error:
+            return self._ended(await aadvance(generator, self._world, outcome))
+        except BaseException as error:  # noqa: BLE001 - sorted out there: told of, or our own
             return self._cancelled(error, outcome)
 
     def _cancelled(self, error: BaseException, outcome: Outcome) -> Result:
-        """The call re-raises a cancellation it was told of; here it has been recorded and the framework carries on with it."""
+        """The call re-raises a cancellation it was told of; here it is on record and the framework carries on."""
         self._on_end()
         if error is not outcome.error:
             raise error
-        from aegis_core.result import Result, ResultStatus  # only on this rare path
-
         self.result = Result(self.action, ResultStatus.CANCELLED, error="cancelled", call_id=self.call_id)
         return self.result
 

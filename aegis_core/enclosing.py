@@ -1,7 +1,8 @@
 """Doors within doors: a governed tool whose function is governed too is one call, not two.
 
-The call in progress is known to the code it runs, by context variable. A door inside it with the same type and params *joins* it, once, and
-only if the inner door's own decision is no stricter than what was already decided; anything else is a call of its own.
+The call in progress is known to the code it runs, by context variable. A door inside it with the same type and params
+*joins* it, once, and only if the inner door's own decision is no stricter than what was already decided; anything else
+is a call of its own.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ __all__ = ["BaseExecutor", "aexecute", "execute"]
 class BaseExecutor(ABC):
     """Runs actions. Derive from it and implement `execute`.
 
-    The trail records the class's name with the outcome it claims: a pass-through executor's ``success`` says "allowed", not "done".
+    The trail records the class's name with the outcome it claims: a pass-through executor's ``success`` says "allowed",
+    not "done".
     """
 
     @abstractmethod
@@ -44,7 +45,7 @@ async def aexecute(executor: BaseExecutor, action: Action) -> Reply:
 
 def execute(executor: BaseExecutor, action: Action) -> Any:
     """The same from sync code: on an event loop of its own, in another thread if this one has a running loop."""
-    from aegis_core.threads import call_in_thread  # Only sync code with an async executor needs it.
+    from aegis_core.threads import call_in_thread  # noqa: PLC0415 - only sync code with an async executor needs it
 
     try:
         asyncio.get_running_loop()

@@ -42,43 +42,46 @@ def governed(
     target: str = "python",
     params: Callable[..., Mapping[str, Any]] | None = None,
 ) -> Any:
-    """Govern every call of a function: sync or async, plain, method, classmethod or staticmethod. Its signature is kept.
+    """Govern every call of a function (sync or async) or of a method of any kind. Its signature is kept.
 
-    What is judged are the call's arguments by name, defaults applied, without ``self`` and ``cls``. A ``**kwargs`` parameter contributes its
-    entries by their own names, a ``*args`` parameter a list under its name. Put ``@governed`` innermost, right above ``def``.
+    What is judged are the call's arguments by name, defaults applied, without ``self`` and ``cls``. A ``**kwargs``
+    parameter contributes its entries by their own names, a ``*args`` parameter a list under its name. Put ``@governed``
+    innermost, right above ``def``.
 
     Args:
         runtime: The runtime; default the active one (see `Runtime.activate`, `set_runtime`) at the time of the call.
         type: The tool's name for the policy; default the function's name.
         target: Where it lives, for the policy.
-        params: Called with the call's arguments, returns what to judge and record instead of them. The function still gets its own arguments, which
-            an approval then does not bind by themselves.
+        params: Called with the call's arguments, returns what to judge and record instead of them. The function still
+            gets its own arguments, which an approval then does not bind by themselves.
 
     Returns:
         The decorated function. It returns what the function returns and raises what it raises.
 
     Raises:
-        TypeError: At decoration, if it is not a function, or is a generator function (its body would run after the decision's outcome).
+        TypeError: At decoration, if it is not a function, or is a generator function (its body would run after the
+            decision's outcome).
         ActionRefused: At the call, if it is not run; also where no runtime is active.
         AuditError: At the call, if it could not be written down.
     """
     if runtime is not None and not isinstance(runtime, Runtime):
         return _decorate(runtime, None, type, target, params)
-    return lambda function: _decorate(function, runtime, type, target, params)
+    return functools.partial(_decorate, runtime=runtime, name=type, target=target, view=params)
 
 
 def _decorate(
     function: Any, runtime: Runtime | None, name: str | None, target: str, view: Callable[..., Mapping[str, Any]] | None
 ) -> Any:
-    plain = function.__func__ if isinstance(function, classmethod | staticmethod) else function
+    plain: Any = function.__func__ if isinstance(function, classmethod | staticmethod) else function
     if not inspect.isfunction(plain) and not isinstance(plain, wrapt.FunctionWrapper):
         raise TypeError(
-            f"@governed goes on a function, innermost (right above def), got {function!r}; tool objects have govern_tool"
+            f"@governed goes on a function, innermost (right above def), got {function!r}; "
+            "tool objects have govern_tool"
         )
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
         raise TypeError(
-            f"@governed cannot govern the generator function {plain.__name__!r}: its body runs after the call returned; "
-            "govern a function that returns the finished value"
+            f"@governed cannot govern the generator function {plain.__name__!r}: its body runs after the call "
+            "returned; govern a function that returns the finished value"
         )
     tool = name if name is not None else plain.__name__
     whole = _Arguments(inspect.signature(plain))
@@ -88,7 +91,7 @@ def _decorate(
         wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Runtime, Action, Callable[[dict[str, Any]], Any]]:
         arguments = whole if instance is None else bound
-        judged = arguments.by_name(args, kwargs)
+        judged: Mapping[str, Any] = arguments.by_name(args, kwargs)
         if view is None:
             call = functools.partial(arguments.call, wrapped)
         else:
@@ -100,19 +103,20 @@ def _decorate(
             raise ActionRefused(_no_runtime(action))
         return chosen, action, call
 
+    decorate: Any = wrapt.decorator  # its types know plain functions only
     if inspect.iscoroutinefunction(plain):
 
         async def awrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             chosen, action, call = act(wrapped, instance, args, kwargs)
             return (await chosen.arun(action, call)).unwrap()
 
-        return wrapt.decorator(awrapper)(function)
+        return decorate(awrapper)(function)
 
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         chosen, action, call = act(wrapped, instance, args, kwargs)
         return chosen.run(action, call).unwrap()
 
-    return wrapt.decorator(wrapper)(function)
+    return decorate(wrapper)(function)
 
 
 def _as_given(wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _judged: dict[str, Any]) -> Any:
@@ -137,7 +141,7 @@ class _Arguments:
         positional = [parameter.name for parameter in parameters if parameter.kind is kinds.POSITIONAL_OR_KEYWORD]
         required = {parameter.name for parameter in parameters if parameter.default is kinds.empty}
         self._signature = signature
-        # Binding by hand is several times faster than Signature.bind; anything but plain named parameters goes the long way.
+        # Binding by hand is several times faster than Signature.bind; all but plain named parameters go the long way.
         self._plain = all(p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY) for p in parameters)
         self._template = {parameter.name: parameter.default for parameter in parameters}
         self._names = tuple(names)
@@ -172,7 +176,7 @@ class _Arguments:
             judged[self._star] = list(judged[self._star])
         if self._stars is not None:
             extra = judged.pop(self._stars)
-            # An extra argument may share a positional-only parameter's name; then the extras stay together under theirs.
+            # An extra argument may have a positional-only parameter's name; then the extras stay together under theirs.
             judged.update(extra if self._known.isdisjoint(extra) else {self._stars: extra})
         return judged
 
@@ -197,7 +201,7 @@ class _Arguments:
 def _no_runtime(action: Action) -> Result:
     decision = Decision(Approval.BLOCK, RiskLevel.HIGH, "<none>", "no runtime is active")
     message = (
-        f"{action.type}: refused: no Aegis runtime is active. Give one (@governed(runtime)), or enter runtime.activate(), or call "
-        "aegis.set_runtime(runtime) at start-up. The call did not run."
+        f"{action.type}: refused: no Aegis runtime is active. Give one (@governed(runtime)), or enter "
+        "runtime.activate(), or call aegis.set_runtime(runtime) at start-up. The call did not run."
     )
     return Result(action, ResultStatus.BLOCKED, error=message, decision=decision)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aegis_core.errors import AegisError
-from aegis_core.result import ResultStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +20,20 @@ if TYPE_CHECKING:
     from aegis_core.decision import Decision
     from aegis_core.redact import Redactor
     from aegis_core.request import ApprovalAnswer
+    from aegis_core.result import ResultStatus
 
-__all__ = ["BudgetExhausted", "Event", "GrantUnavailable", "Intent", "Outcome", "Record", "Refusal", "Sink", "new_id", "now_us"]
+__all__ = [
+    "BudgetExhausted",
+    "Event",
+    "GrantUnavailable",
+    "Intent",
+    "Outcome",
+    "Record",
+    "Refusal",
+    "Sink",
+    "new_id",
+    "now_us",
+]
 
 
 def now_us() -> int:
@@ -36,7 +47,7 @@ def new_id() -> str:
 
 
 class GrantUnavailable(AegisError):  # noqa: N818 - a signal between store and call, handled there
-    """The approval named by an intent was consumed, withdrawn or has expired. Nothing was written; the call asks anew."""
+    """The approval an intent names was consumed, withdrawn or has expired. Nothing was written; the call asks anew."""
 
 
 class BudgetExhausted(AegisError):  # noqa: N818 - a signal between store and call, handled there
@@ -113,7 +124,8 @@ class Outcome:
         decision: The call's decision.
         data: What the tool returned: a bounded snapshot, never a live object.
         error: The tool's exception as text.
-        claimed_by: Who says so: ``tool`` or the executor's class name. A pass-through executor's success means "allowed".
+        claimed_by: Who says so: ``tool`` or the executor's class name. A pass-through executor's success means
+            "allowed".
         changes: What result rules changed, by rule name.
     """
 

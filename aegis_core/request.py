@@ -23,7 +23,8 @@ class ApprovalRequest:
         call_id: The call that waits.
         action: Exactly what will run if the answer is yes.
         decision: Why a person is asked: the rule, the risk, the reason.
-        digest: What the answer binds to: a keyed digest over principal, target, tool, canonical params and the deciding rules.
+        digest: What the answer binds to: a keyed digest over principal, target, tool, canonical params and the deciding
+            rules.
         policy_digest: The policy in force when the question was put.
         created_at: Microseconds since the epoch.
         expires_at: Microseconds since the epoch; an answer that comes later is refused.
@@ -58,7 +59,8 @@ class ApprovalAnswer:
     Attributes:
         request_id: The request answered.
         digest: The request's digest.
-        approved: True for yes, False for no, None for "nobody has answered yet" (the call ends as ``pending_approval``).
+        approved: True for yes, False for no, None for "nobody has answered yet" (the call ends as
+            ``pending_approval``).
         approver: Who answered, never the requester.
         reason: Why, in the approver's words, or why nobody could be asked.
         grant: Id of the durable record that must be consumed together with the intent, if the answer came from one.

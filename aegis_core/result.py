@@ -17,9 +17,9 @@ __all__ = ["Result", "ResultStatus"]
 class ResultStatus(enum.StrEnum):
     """How a call ended.
 
-    ``success`` and ``failed``: the tool ran. ``blocked``: policy refused. ``denied``: a person refused, or nobody said yes in
-    time. ``pending_approval``: a person has yet to answer; nothing ran. ``cancelled``: stopped by the caller. ``unknown``: the
-    tool may have run and nobody saw it end; found in the trail after a crash.
+    ``success`` and ``failed``: the tool ran. ``blocked``: policy refused. ``denied``: a person refused, or nobody said
+    yes in time. ``pending_approval``: a person has yet to answer; nothing ran. ``cancelled``: stopped by the caller.
+    ``unknown``: the tool may have run and nobody saw it end; found in the trail after a crash.
     """
 
     SUCCESS = "success"

@@ -1,7 +1,8 @@
 """Deep, immutable snapshots of a call's parameters: what is judged, shown, approved, executed and recorded.
 
-JSON-like values of exactly the built-in types are copied once. Anything else (a DataFrame, a connection, a subclass with
-its own behaviour) travels by reference inside an `Opaque`: no condition can decide it and no durable approval binds it.
+JSON-like values of exactly the built-in types are copied once. Anything else (a DataFrame, a connection, a subclass
+with its own behaviour) travels by reference inside an `Opaque`: no condition can decide it and no durable approval
+binds it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["FrozenDict", "FrozenList", "Opaque", "canonical", "excerpt", "freeze", "freeze_params", "has_opaque", "thaw"]
+__all__ = [
+    "FrozenDict",
+    "FrozenList",
+    "Opaque",
+    "canonical",
+    "excerpt",
+    "freeze",
+    "freeze_params",
+    "has_opaque",
+    "thaw",
+]
 
 MAX_DEPTH = 64
 """Nesting beyond which a value is not copied but treated as opaque. Far above what tool schemas use."""
@@ -23,16 +34,22 @@ MAX_NODES = 1_000_000
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 
 
+def _refuse(_self: object, *_args: object, **_kwargs: object) -> NoReturn:
+    raise TypeError(
+        "this is a snapshot of what was judged and cannot be changed; copy it with thaw(), dict() or list()"
+    )
+
+
+_REFUSE: Any = _refuse
+
+
 class FrozenDict(dict[str, Any]):
     """A dict that cannot be changed. Equal to a plain dict of equal items."""
 
     __slots__ = ()
 
-    def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
-        raise TypeError("this is a snapshot of what was judged and cannot be changed; copy it with thaw() or dict()")
-
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _REFUSE
+    clear = pop = popitem = setdefault = update = _REFUSE
 
     def __reduce__(self) -> tuple[type[FrozenDict], tuple[dict[str, Any]]]:
         return (FrozenDict, (dict(self),))
@@ -49,11 +66,8 @@ class FrozenList(list[Any]):
 
     __slots__ = ()
 
-    def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
-        raise TypeError("this is a snapshot of what was judged and cannot be changed; copy it with thaw() or list()")
-
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
-    append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _REFUSE
+    append = clear = extend = insert = pop = remove = reverse = sort = _REFUSE
 
     def __reduce__(self) -> tuple[type[FrozenList], tuple[list[Any]]]:
         return (FrozenList, (list(self),))
@@ -210,7 +224,10 @@ def _excerpt(value: object, depth: int, budget: list[int]) -> Any:
     if isinstance(value, (bytes, bytearray)):
         return f"<{type(value).__name__}: {len(value)} bytes> {bytes(value[:64])!r}"
     if depth > 0 and isinstance(value, dict):
-        cut = {_key(key): _excerpt(item, depth - 1, budget) for key, item in islice(value.items(), _take(budget, len(value)))}
+        cut = {
+            _key(key): _excerpt(item, depth - 1, budget)
+            for key, item in islice(value.items(), _take(budget, len(value)))
+        }
         if len(cut) < len(value):
             cut["…"] = f"{len(value) - len(cut)} more"
         return FrozenDict(cut)
@@ -236,8 +253,8 @@ def _key(key: object) -> str:
 def canonical(value: Any) -> bytes:
     """One byte string per snapshot value, equal exactly when the values are the same to a tool.
 
-    Dicts are sorted by key; every value carries its type and length, so ``1``, ``1.0``, ``True`` and ``"1"`` differ, and so
-    do a list and a tuple. An opaque value contributes its type and identity only: never bind an approval to it.
+    Dicts are sorted by key; every value carries its type and length, so ``1``, ``1.0``, ``True`` and ``"1"`` differ,
+    and so do a list and a tuple. An opaque value contributes its type and identity only: never bind an approval to it.
     """
     return b"".join(_canonical(value))
 

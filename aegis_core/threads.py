@@ -1,6 +1,7 @@
 """One daemon thread for one piece of blocking work, with the caller's context variables.
 
-Not a thread pool: a pool's threads are joined at interpreter exit, and an approval prompt nobody answers must not hold that up.
+Not a thread pool: a pool's threads are joined at interpreter exit, and an approval prompt nobody answers must not hold
+that up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sinks of one runtime: the authority that must have a record before anything happens, and mirrors that may miss some."""
+"""The sinks of one runtime: the authority, which has a record before anything happens, and mirrors."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ _SIGNALS = (GrantUnavailable, BudgetExhausted)
 class Trail:
     """Writes records to the authority and then to the mirrors.
 
-    What has already happened (an outcome, a policy reload) and could not be written is kept; nothing new is written, and so nothing new
-    runs, until it has been.
+    What has already happened (an outcome, a policy reload) and could not be written is kept; nothing new is written,
+    and so nothing new runs, until it has been.
 
     Args:
-        sinks: One sink, or several: the first is the authority. None for an `AuditLogger` of its own, opened when first needed.
+        sinks: One sink, or several: the first is the authority. None for an `AuditLogger` of its own, opened when first
+            needed.
     """
 
     def __init__(self, sinks: Sink | Sequence[Sink] | None) -> None:
@@ -44,7 +45,9 @@ class Trail:
             given: tuple[Any, ...] = tuple(sinks) if isinstance(sinks, (list, tuple)) else (sinks,)
             for sink in given:
                 if not callable(getattr(sink, "write", None)):
-                    raise TypeError(f"audit_logger must be an audit sink (see AuditStore) or a list of them, got {sink!r}")
+                    raise TypeError(
+                        f"audit_logger must be an audit sink (see AuditStore) or a list of them, got {sink!r}"
+                    )
             if not given:
                 raise ValueError("audit_logger is an empty list; give at least one sink, or None for the default file")
             self._authority, self._mirrors = given[0], given[1:]
@@ -61,7 +64,7 @@ class Trail:
                 if self._closed:
                     raise AuditError("this runtime has been closed; make a new one")
                 if self._authority is None:
-                    from aegis_core.audit.sqlite import AuditLogger  # sqlite3 is loaded only where the default is used.
+                    from aegis_core.audit.sqlite import AuditLogger  # noqa: PLC0415 - loads sqlite3
 
                     self._authority = AuditLogger()
         return self._authority
@@ -100,7 +103,7 @@ class Trail:
         return self.authority.digest(data)
 
     def close(self) -> None:
-        """Write what is still unwritten and close the sink this object opened itself; others belong to whoever made them."""
+        """Write what is still unwritten and close the sink opened here; others belong to whoever made them."""
         try:
             if self._unwritten:
                 self._catch_up()
@@ -124,8 +127,12 @@ class Trail:
             raise error
         if isinstance(record, (Outcome, Event)):
             self._unwritten.append((record, self.redactor))
-            what = f"the outcome of call {record.call_id}" if isinstance(record, Outcome) else f"the event {record.kind!r}"
-            _log.critical("%s could not be written to the audit trail and is held back; new calls are refused: %s", what, error)
+            what = (
+                f"the outcome of call {record.call_id}" if isinstance(record, Outcome) else f"the event {record.kind!r}"
+            )
+            _log.critical(
+                "%s could not be written to the audit trail and is held back; new calls are refused: %s", what, error
+            )
             return
         _log.critical("a call could not be written to the audit trail and does not run: %s", error)
         if isinstance(error, AuditError):

@@ -21,11 +21,12 @@ __all__ = ["ApprovalHandler", "aask", "ask"]
 class ApprovalHandler(Protocol):
     """Puts requests to people.
 
-    ``ask`` may be sync (it runs in a thread of its own) or async. Return ``request.approve(...)`` or ``request.deny(...)``; anything else,
-    an exception, or no answer within ``request.timeout`` seconds means no.
+    ``ask`` may be sync (it runs in a thread of its own) or async. Return ``request.approve(...)`` or
+    ``request.deny(...)``; anything else, an exception, or no answer within ``request.timeout`` seconds means no.
 
-    A handler may also have ``withdraw(request)``: called when the call no longer waits (timeout, cancellation). And it may set ``interactive
-    = True`` if it talks to the user of this very process; then it is not asked from sync code on a running event loop.
+    A handler may also have ``withdraw(request)``: called when the call no longer waits (timeout, cancellation). And it
+    may set ``interactive = True`` if it talks to the user of this very process; then it is not asked from sync code on
+    a running event loop.
     """
 
     def ask(self, request: ApprovalRequest) -> ApprovalAnswer | Awaitable[ApprovalAnswer]:
@@ -42,7 +43,9 @@ def ask(handler: ApprovalHandler, request: ApprovalRequest) -> Any:
     """
     on_loop = _on_running_loop()
     if on_loop and getattr(handler, "interactive", False):
-        raise ApprovalError("a sync call on a running event loop cannot wait for a person without freezing the loop; use arun")
+        raise ApprovalError(
+            "a sync call on a running event loop cannot wait for a person without freezing the loop; use arun"
+        )
 
     def work() -> Any:
         reply = handler.ask(request)
@@ -52,7 +55,8 @@ def ask(handler: ApprovalHandler, request: ApprovalRequest) -> Any:
             if inspect.iscoroutine(reply):
                 reply.close()
             raise ApprovalError(
-                "a sync call on a running event loop cannot wait for an async approval handler without freezing the loop; use arun"
+                "a sync call on a running event loop cannot wait for an async approval handler without freezing the "
+                "loop; use arun"
             )
         return asyncio.run(_awaited(reply))
 

@@ -19,8 +19,8 @@ class CallbackApprovalHandler:
     """Asks a function.
 
     Args:
-        fn: Takes the `ApprovalRequest`; returns True for yes, False for no, or an answer made by ``request.approve()`` or ``deny()``.
-            Anything else, ``"yes"`` and ``1`` included, is a no. May be async.
+        fn: Takes the `ApprovalRequest`; returns True for yes, False for no, or an answer made by ``request.approve()``
+            or ``deny()``. Anything else, ``"yes"`` and ``1`` included, is a no. May be async.
         approver: Who is recorded as having answered; default ``callback:<the function's name>``.
     """
 

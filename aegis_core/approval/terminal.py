@@ -22,8 +22,8 @@ _VALUE_WIDTH = 2000
 class TerminalApprovalHandler:
     """Asks on the terminal: one question at a time, on standard error, answered on standard input.
 
-    Both must be a terminal; otherwise the answer is no, with the reason. Standard output is never touched: it may carry a protocol. What was
-    typed before the question appeared is thrown away, and only ``y`` or ``yes`` is a yes.
+    Both must be a terminal; otherwise the answer is no, with the reason. Standard output is never touched: it may carry
+    a protocol. What was typed before the question appeared is thrown away, and only ``y`` or ``yes`` is a yes.
     """
 
     interactive = True
@@ -33,7 +33,8 @@ class TerminalApprovalHandler:
         """Ask, and wait at most ``request.timeout`` seconds."""
         if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
             return request.deny(
-                reason="approval is required and there is no terminal to ask on; configure an approval_handler for this program"
+                reason="approval is required and there is no terminal to ask on; "
+                "configure an approval_handler for this program"
             )
         deadline = None if request.timeout is None else time.monotonic() + request.timeout
         if not self._one_at_a_time.acquire(timeout=-1 if request.timeout is None else request.timeout):
@@ -61,12 +62,13 @@ def _is_terminal(stream: object) -> bool:
 
 
 def describe_request(request: ApprovalRequest, *, redactor: Redactor | None = None) -> str:
-    """A request as lines of text for a person: exactly what will run, with invisible characters made visible and secrets masked."""
+    """A request as lines of text for a person: exactly what will run, invisible characters visible, secrets masked."""
     action, decision = request.action, request.decision
+    risk = decision.risk_level.name.lower()
     lines = [
         "",
         f"{visible(action.type)} on {visible(action.target)} asks for approval",
-        f"  rule    {visible(decision.matched_rule)} (risk {decision.risk_level.name.lower()}): {visible(decision.reason)}",
+        f"  rule    {visible(decision.matched_rule)} (risk {risk}): {visible(decision.reason)}",
     ]
     for label, value in (("agent", action.agent), ("user", action.user), ("why", action.description)):
         if value:
