@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 from sybil import Sybil
 from sybil.parsers.markdown import ClearNamespaceParser, CodeBlockParser, PythonCodeBlockParser, SkipParser
 
+from aegis import Policy
+
 if TYPE_CHECKING:
     from sybil import Example
 
@@ -46,8 +48,6 @@ def _policy(example: Example) -> None:
         Path(named[1]).write_text(text, encoding="utf-8")
     body = text[named.end() :] if named else text
     if body.startswith("version:"):
-        from aegis import Policy
-
         Policy.from_string(body, source=f"{example.path}:{example.line}")
 
 
@@ -64,7 +64,7 @@ def _console(example: Example) -> None:
         if words[:1] != ["aegis"] or any(word in ("|", "&&", ">", "&") for word in words):
             continue
         code = re.search(r"# exit (\d+)$", command)
-        ran = subprocess.run(
+        ran = subprocess.run(  # noqa: S603 - our own documentation's commands
             [sys.executable, "-m", "aegis", *words[1:]],
             capture_output=True,
             text=True,
