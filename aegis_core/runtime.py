@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from aegis_core.approval.asking import ApprovalHandler
+    from aegis_core.drive import World
     from aegis_core.executor import BaseExecutor
     from aegis_core.record import BudgetExhausted, Record, Sink
     from aegis_core.request import ApprovalAnswer, ApprovalRequest
@@ -99,12 +100,19 @@ class Runtime:
 
     # --- governing ---
 
-    def run(self, action: Action, tool: Callable[[dict[str, Any]], Any] | None = None) -> Result:
+    def run(
+        self,
+        action: Action,
+        tool: Callable[[dict[str, Any]], Any] | None = None,
+        *,
+        approval_handler: ApprovalHandler | None = None,
+    ) -> Result:
         """Govern one call.
 
         Args:
             action: The call.
             tool: Takes a fresh dict of the judged arguments and does the work. Default: the executor runs the action.
+            approval_handler: Asks for this call in place of the runtime's own: a framework's way to pause for a person.
 
         Returns:
             How it ended, also where it was refused or the tool raised.
@@ -118,9 +126,16 @@ class Runtime:
                 return _joined(action, self._perform(action, tool))
             except Exception as error:  # noqa: BLE001 - the tool's own exception is its outcome
                 return _joined_failure(action, error)
-        return drive(governed_call(new_id(), action, self), self, lambda judged: self._perform(judged, tool))
+        world = self._world(approval_handler)
+        return drive(governed_call(new_id(), action, self), world, lambda judged: self._perform(judged, tool))
 
-    async def arun(self, action: Action, tool: Callable[[dict[str, Any]], Any] | None = None) -> Result:
+    async def arun(
+        self,
+        action: Action,
+        tool: Callable[[dict[str, Any]], Any] | None = None,
+        *,
+        approval_handler: ApprovalHandler | None = None,
+    ) -> Result:
         """`run` from a coroutine. ``tool`` may be async, or return an awaitable; a sync tool runs on the event loop."""
         action = self._complete(action)
         if ENCLOSING.get() is not None and self._joins(action):
@@ -128,9 +143,12 @@ class Runtime:
                 return _joined(action, await self._aperform(action, tool))
             except Exception as error:  # noqa: BLE001 - the tool's own exception is its outcome
                 return _joined_failure(action, error)
-        return await adrive(governed_call(new_id(), action, self), self, lambda judged: self._aperform(judged, tool))
+        world = self._world(approval_handler)
+        return await adrive(governed_call(new_id(), action, self), world, lambda judged: self._aperform(judged, tool))
 
-    def begin(self, action: Action, *, can_edit: bool = False) -> Call:
+    def begin(
+        self, action: Action, *, can_edit: bool = False, approval_handler: ApprovalHandler | None = None
+    ) -> Call:
         """Govern a call whose tool a framework runs: returns once it is decided, and written down if it may run.
 
         If ``call.permitted``, run the tool with ``call.action.arguments()`` and say how it ended (``call.finish(value)`` or ``call.fail(error)``);
@@ -139,15 +157,19 @@ class Runtime:
         Args:
             action: The call.
             can_edit: Whether the framework can be made to run the tool with arguments an approver edited.
+            approval_handler: As for `run`.
 
         Raises:
             AuditError: The call could not be written down and must not be run.
         """
-        return self._suspended(self._complete(action), can_edit=can_edit).begin()
+        return self._suspended(self._complete(action), self._world(approval_handler), can_edit=can_edit).begin()
 
-    async def abegin(self, action: Action, *, can_edit: bool = False) -> Call:
+    async def abegin(
+        self, action: Action, *, can_edit: bool = False, approval_handler: ApprovalHandler | None = None
+    ) -> Call:
         """`begin` from a coroutine."""
-        return await self._suspended(self._complete(action), can_edit=can_edit).abegin()
+        call = self._suspended(self._complete(action), self._world(approval_handler), can_edit=can_edit)
+        return await call.abegin()
 
     def check(self, action: Action) -> Result:
         """What would happen to a call, without making it: nothing runs, nobody is asked, nothing is written.
@@ -334,7 +356,10 @@ class Runtime:
         enclosing.open = False  # once: the same code calling again is another execution
         return True
 
-    def _suspended(self, action: Action, *, can_edit: bool) -> Call:
+    def _world(self, approval_handler: ApprovalHandler | None) -> World:
+        return self if approval_handler is None else _AskingThrough(approval_handler, self)
+
+    def _suspended(self, action: Action, world: World, *, can_edit: bool) -> Call:
         call_id = new_id()
         enclosing = Enclosing(self, action)
         ENCLOSING.set(enclosing)
@@ -342,7 +367,26 @@ class Runtime:
         def ended() -> None:
             enclosing.open = False
 
-        return Call(call_id, action, governed_call(call_id, action, self, can_edit=can_edit), self, ended)
+        return Call(call_id, action, governed_call(call_id, action, self, can_edit=can_edit), world, ended)
+
+
+class _AskingThrough:
+    """A runtime's world, but for who puts the approval requests to people."""
+
+    def __init__(self, approval_handler: ApprovalHandler, runtime: Runtime) -> None:
+        self._handler = approval_handler
+        self.write = runtime.write
+        self.awrite = runtime.awrite
+
+    def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
+        from aegis_core.approval.asking import ask
+
+        return ask(self._handler, request)  # type: ignore[no-any-return]
+
+    async def aask(self, request: ApprovalRequest) -> ApprovalAnswer:
+        from aegis_core.approval.asking import aask
+
+        return await aask(self._handler, request)  # type: ignore[no-any-return]
 
 
 def _joined(action: Action, value: Any) -> Result:
