@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-try:
+if sys.platform == "win32":
+    import msvcrt
+else:
     import fcntl
     import pwd
     import termios
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ __all__ = [
     "user_name",
 ]
 
-_OFD = hasattr(fcntl, "F_OFD_SETLKW")
+_OFD = sys.platform != "win32" and hasattr(fcntl, "F_OFD_SETLKW")
 if _OFD:
     # struct flock: type, whence, start, length, pid (which must be 0).
     # Byte 0 of the lock file is the gate, byte 1 the turn.
@@ -140,7 +140,6 @@ class Turns:
 
 
 if sys.platform == "win32":
-    import msvcrt
 
     def _lock(fd: int, *, wait: bool) -> None:
         os.lseek(fd, 0, os.SEEK_SET)
