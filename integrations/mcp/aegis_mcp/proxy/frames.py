@@ -1,0 +1,124 @@
+"""JSON-RPC messages as they stand on the wire: read strictly, written as they were judged.
+
+A message is judged by one parser and acted upon by another, somebody else's. Whatever two parsers could read differently is refused: duplicate keys,
+keys that differ only in case (Go's decoder ignores case), numbers that are none, bytes that are not UTF-8, nesting that overflows.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from aegis_core.policy.names import fold
+
+__all__ = ["FrameError", "Message", "dump", "error", "key_of", "parse", "tool_error"]
+
+Message = dict[str, Any]
+MAX_BYTES = 64 * 1024 * 1024
+"""Longest line that is read."""
+_FRAME_KEYS = frozenset(("jsonrpc", "id", "method", "params", "result", "error"))
+_PARAM_KEYS = frozenset(("name", "arguments", "_meta", "task", "requestState", "inputResponses"))
+PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32602, -32603
+
+
+class FrameError(Exception):
+    """A message that is not forwarded, with the JSON-RPC code and the sentence to answer with."""
+
+    def __init__(self, message: str, *, code: int = INVALID_REQUEST, id: Any = None) -> None:  # noqa: A002 - JSON-RPC's name
+        super().__init__(message)
+        self.code = code
+        self.id = id
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise FrameError(f"duplicate key {twice[:80]!r}: two programs could read this message differently")
+    return mapping
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise FrameError(f"the number {text[:40]} is out of range")
+    return number
+
+
+def _no_constant(text: str) -> float:
+    raise FrameError(f"{text} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
+
+
+def parse(line: bytes) -> Message | list[Any]:
+    """Read one message of a client, or one batch.
+
+    Raises:
+        FrameError: It is not JSON-RPC that every reader would read alike.
+    """
+    if len(line) > MAX_BYTES:
+        raise FrameError(f"the message is longer than {MAX_BYTES // 2**20} MiB", code=PARSE_ERROR)
+    try:
+        value = _DECODER.decode(line.decode("utf-8").strip())
+    except UnicodeDecodeError:
+        raise FrameError("the message is not UTF-8", code=PARSE_ERROR) from None
+    except RecursionError:
+        raise FrameError("the message is nested too deep", code=PARSE_ERROR) from None
+    except ValueError as problem:  # json.JSONDecodeError; or an integer of more digits than the interpreter converts
+        raise FrameError(f"the message is not JSON: {str(problem)[:200]}", code=PARSE_ERROR) from None
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, dict):
+        raise FrameError("the message is not a JSON object")
+    check(value)
+    return value
+
+
+def check(message: Message) -> None:
+    """Refuse keys that another reader could take for the ones that count.
+
+    Raises:
+        FrameError: A key differs from a key of the protocol in spelling only, or the id is of the wrong kind.
+    """
+    _exact(message, _FRAME_KEYS)
+    identity = message.get("id")
+    if "id" in message and (isinstance(identity, bool) or not isinstance(identity, str | int)):
+        raise FrameError("the id must be a string or a whole number")
+    if message.get("method") == "tools/call" and isinstance(message.get("params"), dict):
+        _exact(message["params"], _PARAM_KEYS, id=identity)
+
+
+def _exact(mapping: Message, known: frozenset[str], *, id: Any = None) -> None:  # noqa: A002 - JSON-RPC's name
+    for key in mapping:
+        if key not in known and fold(key) in {fold(name) for name in known}:
+            raise FrameError(f"the key {ascii(key)[:80]} can be mistaken for one of the protocol's own", id=id)
+
+
+def dump(message: Message | list[Any]) -> bytes:
+    """One message as one line."""
+    try:
+        return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    except UnicodeEncodeError:  # a lone surrogate: only the escaped form can carry it
+        return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def key_of(identity: Any) -> tuple[str, Any]:
+    """A request's id as a key: ``1`` and ``"1"`` are two requests."""
+    return type(identity).__name__, identity
+
+
+def error(identity: Any, code: int, message: str) -> Message:
+    """A JSON-RPC error response."""
+    return {"jsonrpc": "2.0", "id": identity, "error": {"code": code, "message": message}}
+
+
+def tool_error(identity: Any, text: str, *, modern: bool = False) -> Message:
+    """A tool result that tells the model that the call did not run, and why."""
+    result: Message = {"content": [{"type": "text", "text": text}], "isError": True}
+    if modern:
+        result["resultType"] = "complete"
+    return {"jsonrpc": "2.0", "id": identity, "result": result}

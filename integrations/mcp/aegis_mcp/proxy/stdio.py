@@ -1,0 +1,181 @@
+"""The proxy between two pipes: a client on standard input and output, the server as a child process.
+
+Standard output carries messages and nothing else. The child has a process group of its own, which ends with us; its standard error is ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from aegis_core import portability
+from aegis_core.errors import AegisError
+from aegis_mcp.proxy.frames import MAX_BYTES
+from aegis_mcp.proxy.relay import Relay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aegis_core.runtime import Runtime
+
+__all__ = ["run_stdio"]
+
+GRACE = 5.0
+"""Seconds the server has to end after its input closed, and again after it was asked to terminate."""
+
+
+async def run_stdio(
+    runtime: Runtime,
+    command: Sequence[str],
+    *,
+    server: str,
+    prepare: Callable[[Relay], None] | None = None,
+) -> int:
+    """Relay between this process's standard streams and ``command`` until either side is done.
+
+    Args:
+        runtime: Governs the calls.
+        command: The server's command and arguments.
+        server: The server's name for the policy.
+        prepare: Called with the relay before the first message, e.g. to give it a way to ask people.
+
+    Returns:
+        The server's exit code; 128 plus the number of the signal that ended it.
+
+    Raises:
+        AegisError: The server could not be started.
+    """
+    program = shutil.which(command[0])
+    if program is None:
+        raise AegisError(
+            f"the server's command {command[0]!r} was not found; desktop programs often start with a short PATH "
+            f"(here {os.environ.get('PATH', '')!r}): give the command's absolute path"
+        )
+    try:
+        child = await asyncio.create_subprocess_exec(
+            program,
+            *command[1:],
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=MAX_BYTES,
+            **portability.own_process_group(),
+        )
+    except OSError as error:
+        raise AegisError(f"the server {command[0]!r} could not be started: {error.strerror or error}") from error
+    assert child.stdin is not None
+    assert child.stdout is not None
+    reader, writer = await _standard_streams()
+    relay = Relay(runtime, server=server, to_client=writer.write, to_server=child.stdin.write)
+    if prepare is not None:
+        prepare(relay)
+    inward = asyncio.create_task(_pump(reader, relay.from_client, child.stdin))
+    outward = asyncio.create_task(_pump(child.stdout, relay.from_server, writer))
+    stopping = _on_signals(child)
+    try:
+        await asyncio.wait({inward, outward, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if inward.done() and not outward.done():
+            # The client has gone, or has said all it had to say: the server may finish its answers.
+            await relay.drain()
+            with contextlib.suppress(OSError):
+                child.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(child.wait()), GRACE)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(outward), GRACE if child.returncode is not None else 0.1)
+    finally:
+        for task in (inward, outward, stopping):
+            task.cancel()
+        await asyncio.gather(inward, outward, stopping, return_exceptions=True)
+        await relay.close()
+        await _end(child)
+        with contextlib.suppress(OSError):
+            await writer.drain()
+    code = child.returncode or 0
+    return code if code >= 0 else 128 - code
+
+
+class _Outlet(Protocol):
+    """Where lines go."""
+
+    def write(self, data: bytes) -> None: ...
+
+    async def drain(self) -> None: ...
+
+
+class _File:
+    """Standard output that is a plain file: it never keeps anybody waiting, and asyncio does not take it."""
+
+    def write(self, data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    async def drain(self) -> None:
+        return
+
+
+async def _pump(reader: asyncio.StreamReader, take: Callable[[bytes], None], outlet: _Outlet) -> None:
+    """Hand over line by line; wait where the other side does not keep up."""
+    while True:
+        try:
+            line = await reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError as end:
+            if end.partial.strip():
+                take(end.partial)
+            return
+        except asyncio.LimitOverrunError:
+            raise AegisError(f"a message is longer than {MAX_BYTES // 2**20} MiB; the connection is closed") from None
+        if line.strip():
+            take(line)
+        with contextlib.suppress(ConnectionError):
+            await outlet.drain()
+
+
+async def _standard_streams() -> tuple[asyncio.StreamReader, _Outlet]:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=MAX_BYTES)
+    try:
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
+    except ValueError:  # a plain file
+        reader.feed_data(sys.stdin.buffer.read())
+        reader.feed_eof()
+    try:
+        transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sys.stdout.buffer)
+    except ValueError:
+        return reader, _File()
+    return reader, asyncio.StreamWriter(transport, protocol, None, loop)
+
+
+def _on_signals(child: asyncio.subprocess.Process) -> asyncio.Task[None]:
+    """Pass signals on to the server's whole group; done when one has come."""
+    came = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def pass_on(number: int) -> None:
+        portability.signal_group(child.pid, number)
+        came.set()
+
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None:
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(number, pass_on, number)
+
+    async def wait() -> None:
+        await came.wait()
+
+    return asyncio.create_task(wait())
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """End the server and whatever it has started."""
+    for number in (signal.SIGTERM, portability.SIGKILL):
+        portability.signal_group(child.pid, number)
+        if child.returncode is not None:
+            continue
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(child.wait()), GRACE)
