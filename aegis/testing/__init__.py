@@ -1,4 +1,4 @@
-"""For tests of programs that use Aegis, and of new integrations."""
+"""For tests of programs that use Aegis, and of new integrations (`aegis.testing.conformance`)."""
 
 from aegis.testing.approvals import ScriptedApprovalHandler
 from aegis_core.audit.memory import MemoryAuditLogger
