@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from aegis_core.audit.filters import Filters
-from aegis_core.audit.render import COLUMNS, ENTRY, OUTCOME, Row, entry, render
+from aegis_core.audit.render import COLUMNS, Row, entry, filled, render
 from aegis_core.errors import AuditError
 from aegis_core.record import BudgetExhausted, GrantUnavailable, Intent, now_us
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from aegis_core.redact import Redactor
 
 __all__ = ["MemoryAuditLogger"]
-
-_ENTRY = tuple(COLUMNS.index(column) for column in ENTRY)
-_OUTCOME = tuple(COLUMNS.index(column) for column in OUTCOME)
 
 
 class MemoryAuditLogger:
@@ -79,8 +76,7 @@ class MemoryAuditLogger:
         log: list[dict[str, Any]] = []
         for call_id, row in openings.items():
             outcome = outcomes.get(call_id)
-            ended = [outcome[index] for index in _OUTCOME] if outcome is not None else None
-            found = entry([row[index] for index in _ENTRY], ended, lives=True)
+            found = entry(filled(row)[1], filled(outcome)[1] if outcome is not None else None, lives=True)
             if wanted.accepts(found, row[1]):  # type: ignore[arg-type]
                 log.append(found)
         return log if wanted.limit is None else log[len(log) - min(wanted.limit, len(log)) :]

@@ -19,25 +19,26 @@ if TYPE_CHECKING:
 
     from aegis_core.record import Record
 
-__all__ = ["COLUMNS", "ENTRY", "REDACTOR", "Row", "entry", "render", "timestamp"]
+__all__ = ["COLUMNS", "EVENT", "OPENING", "OUTCOME", "REDACTOR", "Row", "entry", "filled", "render", "timestamp"]
 
 Row = tuple[int | str | None, ...]
 
-COLUMNS = (
-    *("kind", "at", "call_id", "session_id", "agent", "user", "action_type", "action_target", "action_params"),
-    *("params_digest", "risk_level", "approval", "matched_rule", "floors", "reason", "result_status", "human_decision"),
-    *("approver", "request_id", "enforced", "policy_digest", "rules_digest", "labels", "description", "duration_us"),
-    *("error", "result", "claimed_by", "changes", "data"),
+_HEAD = ("kind", "at", "call_id", "result_status")
+_BODY = (
+    *("session_id", "agent", "user", "action_type", "action_target", "action_params", "params_digest", "risk_level"),
+    *("approval", "matched_rule", "floors", "reason", "human_decision", "approver", "request_id", "enforced"),
+    *("policy_digest", "rules_digest", "labels", "description"),
 )
-"""What `render` returns, by position. Stores add their own in front: the row's number and who wrote it."""
+_END = ("duration_us", "error", "result", "claimed_by", "changes")
 
-ENTRY = (
-    *("call_id", "at", "session_id", "agent", "user", "action_type", "action_target", "action_params", "risk_level"),
-    *("approval", "matched_rule", "human_decision", "approver", "reason", "result_status", "enforced", "policy_digest"),
-    *("params_digest", "rules_digest", "floors", "request_id", "labels", "description"),
-)
-"""The columns `entry` needs of a call's intent or refusal; of its outcome it needs `OUTCOME`."""
-OUTCOME = ("result_status", "duration_us", "error", "result", "claimed_by", "changes")
+COLUMNS = (*_HEAD, *_BODY, *_END, "data")
+"""What `render` returns, by position. Stores add their own in front: the row's number and who wrote it."""
+OPENING = (*_HEAD, *_BODY)
+"""The columns that an intent or a refusal may fill."""
+OUTCOME = (*_HEAD, *_END)
+"""The columns that an outcome may fill."""
+EVENT = ("kind", "at", "data")
+"""The columns that an event may fill."""
 
 REDACTOR = Redactor()
 """The default redactor: what a sink uses for a record that comes with none."""
@@ -85,6 +86,7 @@ def _opening(record: Intent | Refusal, redactor: Redactor, digest: Callable[[byt
         kind,
         record.at,
         record.call_id,
+        status,
         name(action.session_id) if action.session_id is not None else None,
         name(action.agent) if action.agent is not None else None,
         name(action.user) if action.user is not None else None,
@@ -97,7 +99,6 @@ def _opening(record: Intent | Refusal, redactor: Redactor, digest: Callable[[byt
         name(decision.matched_rule),
         _floors(record, redactor) if decision.floors else None,
         redactor.text(why, limit=_TEXT_LIMIT) if why else name(decision.reason) if decision.reason else None,
-        status,
         human,
         name(approver) if approver is not None else None,
         request_id,
@@ -106,7 +107,7 @@ def _opening(record: Intent | Refusal, redactor: Redactor, digest: Callable[[byt
         decision.rules_digest,
         redactor.json(action.labels, bounds=_NAMES) if action.labels else None,
         redactor.text(action.description, limit=_TEXT_LIMIT) if action.description else None,
-        *(None, None, None, None, None, None),
+        *_NO_END,
     )
 
 
@@ -118,9 +119,18 @@ def _floors(record: Intent | Refusal, redactor: Redactor) -> str:
     return redactor.json(floors, bounds=_NAMES)
 
 
-_BEFORE_OUTCOME = (None,) * (COLUMNS.index("result_status") - COLUMNS.index("call_id") - 1)
-_BETWEEN_OUTCOME = (None,) * (COLUMNS.index("duration_us") - COLUMNS.index("result_status") - 1)
-_BEFORE_DATA = (None,) * (COLUMNS.index("data") - COLUMNS.index("at") - 1)
+_NO_BODY = (None,) * len(_BODY)
+_NO_END = (None,) * (len(_END) + 1)
+_NOT_AN_EVENT = (None,) * (len(COLUMNS) - len(EVENT))
+
+
+def filled(row: Row) -> tuple[tuple[str, ...], Row]:
+    """The columns that a row of its kind may fill, and its values for them."""
+    if row[2] is None:
+        return EVENT, (*row[:2], row[-1])
+    if row[0] == "outcome":
+        return OUTCOME, (*row[: len(_HEAD)], *row[-len(_END) - 1 : -1])
+    return OPENING, row[: len(OPENING)]
 
 
 def _outcome(record: Outcome, redactor: Redactor) -> Row:
@@ -128,9 +138,8 @@ def _outcome(record: Outcome, redactor: Redactor) -> Row:
         "outcome",
         record.at,
         record.call_id,
-        *_BEFORE_OUTCOME,
         record.status.value,
-        *_BETWEEN_OUTCOME,
+        *_NO_BODY,
         record.duration_us,
         redactor.text(record.error, limit=_TEXT_LIMIT) if record.error else None,
         redactor.json(record.data) if record.data is not None else None,
@@ -141,7 +150,7 @@ def _outcome(record: Outcome, redactor: Redactor) -> Row:
 
 
 def _event(record: Event, redactor: Redactor) -> Row:
-    return (redactor.name(record.kind), record.at, *_BEFORE_DATA, redactor.json(dict(record.data), bounds=RECORD))
+    return (redactor.name(record.kind), record.at, *_NOT_AN_EVENT, redactor.json(dict(record.data), bounds=RECORD))
 
 
 def timestamp(at: int) -> str:
@@ -156,22 +165,18 @@ def entry(opening: Sequence[Any], outcome: Sequence[Any] | None, *, lives: bool)
     """One call as ``get_log`` shows it.
 
     Args:
-        opening: The `ENTRY` columns of the call's intent or refusal.
+        opening: The `OPENING` columns of the call's intent or refusal.
         outcome: The `OUTCOME` columns of its outcome, if there is one.
         lives: Whether the process that wrote the intent may still finish the call.
 
     Returns:
         One mapping with always the same keys.
     """
-    (call_id, at, session_id, agent, user, kind, target, params, risk, approval, rule, human, approver, reason) = (
-        opening[:14]
-    )
-    (status, enforced, policy_digest, params_digest, rules_digest, floors, request_id, labels, description) = opening[
-        14:
-    ]
+    (_, at, call_id, status, session_id, agent, user, kind, target, params, params_digest, risk) = opening[:12]
+    (approval, rule, floors, reason, human, approver, request_id, enforced, policy, rules, labels, text) = opening[12:]
     duration = error = result = claimed_by = changes = None
     if outcome is not None:
-        status, duration, error, result, claimed_by, changes = outcome
+        _, _, _, status, duration, error, result, claimed_by, changes = outcome
     elif status is None:
         status = "running" if lives else "unknown"
     return {
@@ -191,9 +196,9 @@ def entry(opening: Sequence[Any], outcome: Sequence[Any] | None, *, lives: bool)
         "reason": reason,
         "result_status": status,
         "enforced": bool(enforced),
-        "policy_digest": policy_digest,
+        "policy_digest": policy,
         "params_digest": params_digest,
-        "rules_digest": rules_digest,
+        "rules_digest": rules,
         "floors": _loads(floors, []),
         "request_id": request_id,
         "duration_ms": None if duration is None else duration / 1000,
@@ -202,7 +207,7 @@ def entry(opening: Sequence[Any], outcome: Sequence[Any] | None, *, lives: bool)
         "claimed_by": claimed_by,
         "changes": _loads(changes, []),
         "labels": _loads(labels, {}),
-        "description": description or "",
+        "description": text or "",
     }
 
 

@@ -1,0 +1,50 @@
+"""The key of a trail's digests: 32 random bytes beside the trail, or where AEGIS_KEY_FILE says."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from aegis_core.errors import AuditError
+
+__all__ = ["load_key"]
+
+_SIZE = 32
+
+
+def load_key(db_path: str) -> bytes:
+    """The key for a trail; made, readable by its owner only, if there is none.
+
+    Raises:
+        AuditError: It cannot be read or made, or is not a key.
+    """
+    path = Path(os.environ.get("AEGIS_KEY_FILE") or f"{db_path}.key")
+    try:
+        try:
+            key = path.read_bytes()
+        except FileNotFoundError:
+            _make(path)
+            key = path.read_bytes()
+    except OSError as error:
+        raise AuditError(f"the key of the audit trail cannot be read or made: {error}") from error
+    if len(key) != _SIZE:
+        raise AuditError(f"{str(path)!r} is not the key of an audit trail: it has {len(key)} bytes instead of {_SIZE}")
+    return key
+
+
+def _make(path: Path) -> None:
+    """Put a whole key in place at once: another process may be doing the same."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        os.write(fd, secrets.token_bytes(_SIZE))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    try:
+        with contextlib.suppress(FileExistsError):  # the other process was first: its key is the key
+            os.link(draft, path)
+    finally:
+        draft.unlink()

@@ -1,0 +1,216 @@
+"""Reading a trail: calls with their outcomes, in the order they began, as a list or as a stream of bounded size."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aegis_core.audit.filters import Filters, moment
+from aegis_core.audit.render import OPENING, OUTCOME, entry
+from aegis_core.audit.schema import connect_reader, describe
+from aegis_core.errors import AuditError
+from aegis_core.portability import process_lives
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["Reader"]
+
+T = TypeVar("T")
+
+_CHUNK = 2_000
+_OPENING = ", ".join(f'i."{column}"' for column in OPENING)
+_OUTCOME = ", ".join(f'o."{column}"' for column in OUTCOME)
+# One entry per call: its last intent or refusal (a call that was pending and then ran has both), with its last outcome.
+_CALLS = """
+FROM records i
+LEFT JOIN records o ON o.seq = (SELECT max(seq) FROM records WHERE call_id = i.call_id AND kind = 'outcome')
+WHERE i.kind IN ('intent', 'refusal')
+AND NOT EXISTS (SELECT 1 FROM records n WHERE n.call_id = i.call_id AND n.seq > i.seq AND n.kind <> 'outcome')
+"""
+
+
+class Reader:
+    """Reads the file of a trail over a connection of its own. Safe with threads: each query is a turn.
+
+    Args:
+        path: Absolute path of the file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        _readers.add(self)
+
+    def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function that reads.
+
+        Raises:
+            AuditError: The trail is not there or cannot be read.
+        """
+        with self._lock:
+            try:
+                return function(self._connect())
+            except sqlite3.Error as error:
+                self._disconnect()
+                raise AuditError(f"the audit trail {self.path!r} cannot be read: {describe(error)}") from error
+
+    def entries(self, filters: Filters) -> list[dict[str, Any]]:
+        """The entries asked for, oldest first."""
+        newest_first = filters.limit is not None
+        found: list[dict[str, Any]] = []
+        for chunk in self.chunks(filters, newest_first=newest_first):
+            found.extend(chunk)
+            if filters.limit is not None and len(found) >= filters.limit:
+                del found[max(filters.limit, 0) :]
+                break
+        if newest_first:
+            found.reverse()
+        return found
+
+    def chunks(self, filters: Filters, *, newest_first: bool = False) -> Iterator[list[dict[str, Any]]]:
+        """The entries asked for (``limit`` aside), a bounded number at a time."""
+        where, values = _where(filters)
+        order = "DESC" if newest_first else "ASC"
+        size = _CHUNK if filters.limit is None else max(1, min(_CHUNK, filters.limit))
+        part = f"AND i.seq {'<' if newest_first else '>'} ? ORDER BY i.seq {order} LIMIT {size}"
+        sql = f"SELECT i.seq, i.writer, {_OPENING}, {_OUTCOME} {_CALLS} {where} {part}"
+        last = 1 << 62 if newest_first else 0
+        lives = _Lives(self)
+        while rows := self.read(lambda db, last=last: db.execute(sql, (*values, last)).fetchall()):  # type: ignore[misc]
+            last = rows[-1][0]
+            chunk = [_entry(row, lives) for row in rows]
+            if filters.status in ("running", "unknown"):
+                chunk = [found for found in chunk if found["result_status"] == filters.status]
+            yield chunk
+
+    def count(self, filters: Filters) -> int:
+        """How many entries are asked for."""
+        if filters.status in ("running", "unknown"):
+            total = sum(map(len, self.chunks(filters)))
+        else:
+            where, values = _where(filters)
+            sql = f"SELECT count(*) {_CALLS} {where}"
+            total = int(self.read(lambda db: db.execute(sql, values).fetchone()[0]))
+        return total if filters.limit is None else min(total, max(0, filters.limit))
+
+    def history(self, session_id: str) -> list[tuple[str, str, int]]:
+        """``(type, target, at)`` of every call begun in a session, oldest first."""
+        sql = (
+            "SELECT action_type, action_target, at FROM records"
+            " WHERE kind = 'intent' AND session_id IS NOT NULL AND session_id = ? ORDER BY seq"
+        )
+        return self.read(lambda db: db.execute(sql, (session_id,)).fetchall())
+
+    def changes(self) -> int:
+        """A number that changes whenever anybody commits to the trail. Costs a few microseconds."""
+        return int(self.read(lambda db: db.execute("PRAGMA data_version").fetchone()[0]))
+
+    def writer(self, seq: int) -> str | None:
+        """The process that wrote the rows which name row ``seq`` as their writer."""
+        row = self.read(
+            lambda db: db.execute(
+                "SELECT json_extract(data, '$.process') FROM records WHERE seq = ?", (seq,)
+            ).fetchone()
+        )
+        return row[0] if row else None
+
+    def close(self) -> None:
+        """Close the connection. It is opened again when needed."""
+        with self._lock:
+            self._disconnect()
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            stat = Path(self.path).stat()
+        except OSError as error:
+            self._disconnect()
+            raise AuditError(f"there is no audit trail at {self.path!r}") from error
+        file = (stat.st_dev, stat.st_ino)
+        if self._connection is None or self._file != file:
+            self._disconnect()
+            self._connection, self._file = connect_reader(self.path), file
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    # SQLite's connections must not be inherited by a fork: see `Writer.before_fork`.
+
+    def before_fork(self) -> None:
+        """Close the connection and keep everybody out until the fork is done."""
+        self._lock.acquire()
+        self._disconnect()
+
+    def after_fork(self) -> None:
+        """Go on, on both sides."""
+        self._lock.release()
+
+
+class _Lives:
+    """Whether the writers of rows are alive; asked once per writer."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._known: dict[int, bool] = {}
+
+    def __call__(self, writer: int) -> bool:
+        if writer not in self._known:
+            process = self._reader.writer(writer)
+            self._known[writer] = process is not None and process_lives(process)
+        return self._known[writer]
+
+
+def _entry(row: Sequence[Any], lives: _Lives) -> dict[str, Any]:
+    opening, outcome = row[2 : 2 + len(OPENING)], row[2 + len(OPENING) :]
+    if outcome[0] is not None:
+        return entry(opening, outcome, lives=False)
+    return entry(opening, None, lives=row[2] == "intent" and lives(row[1]))
+
+
+def _where(filters: Filters) -> tuple[str, list[Any]]:
+    """The filters as SQL, apart from ``limit`` and from what only the living can tell."""
+    terms: list[str] = []
+    values: list[Any] = []
+    for column, value in filters.exact().items():
+        terms.append(f"AND i.{column} = ?")
+        values.append(value)
+    if filters.since is not None:
+        terms.append("AND i.at >= ?")
+        values.append(moment(filters.since))
+    if filters.until is not None:
+        terms.append("AND i.at < ?")
+        values.append(moment(filters.until))
+    if filters.status in ("running", "unknown"):
+        terms.append("AND i.result_status IS NULL AND (o.seq IS NULL OR o.result_status = 'unknown')")
+    elif filters.status is not None:
+        terms.append("AND coalesce(o.result_status, i.result_status) = ?")
+        values.append(filters.status)
+    return " ".join(terms), values
+
+
+_readers: weakref.WeakSet[Reader] = weakref.WeakSet()
+
+
+def _each(method: Callable[[Reader], None]) -> Callable[[], None]:
+    def call() -> None:
+        for reader in list(_readers):
+            method(reader)
+
+    return call
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_each(Reader.before_fork),
+        after_in_parent=_each(Reader.after_fork),
+        after_in_child=_each(Reader.after_fork),
+    )

@@ -1,0 +1,212 @@
+"""The AuditLogger: a trail in a SQLite file, shared by any number of threads, event loops and processes."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import orjson
+
+from aegis_core.audit.database import Database
+from aegis_core.audit.filters import Filters, Time
+from aegis_core.audit.job import Job
+from aegis_core.audit.key import load_key
+from aegis_core.audit.reader import Reader
+from aegis_core.audit.writer import Writer
+from aegis_core.errors import AuditError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from aegis_core.audit.transaction import Transaction
+    from aegis_core.record import Record
+    from aegis_core.redact import Redactor
+
+__all__ = ["AuditLogger"]
+
+T = TypeVar("T")
+
+
+class AuditLogger:
+    """Writes calls down before they run, and reads them back.
+
+    The file and everything beside it (``-wal``, ``-shm``, ``.lock``, ``.key``) is made when first needed, readable and
+    writable by its owner only. Any number of threads, event loops and processes may use the same file; a logger may be
+    carried over a fork.
+
+    When a write returns, an intent, a refusal or an event is on the disk: it survives a power cut. An outcome is in the
+    file: it survives a crash of the process, and is on the disk before the next call's tool starts or some milliseconds
+    later. A power cut in between leaves a call that reads ``unknown``.
+
+    Args:
+        db_path: The file.
+        durable: False: a write returns at once, and a thread writes some milliseconds later. Fast; but a crash of the
+            process loses what was still waiting (at most 10,000 records), and a power cut may lose more.
+
+    Raises:
+        AuditError: ``db_path`` is not a path.
+    """
+
+    def __init__(self, db_path: str | os.PathLike[str] = "aegis_audit.db", *, durable: bool = True) -> None:
+        path = os.fspath(db_path)
+        if "://" in path:
+            raise AuditError(f"{path!r} is not a file: this AuditLogger keeps its trail in a SQLite file")
+        self.path = os.path.realpath(path)
+        self.durable = durable
+        digest = _Digest(self.path)
+        self._digest = digest
+        self._reader = Reader(self.path)
+        self._writer = Writer(Database(self.path, digest=digest), durable=durable, digest=digest)
+        # Runs when the logger is forgotten, and at the end of the interpreter.
+        self._finalizer = weakref.finalize(self, self._writer.close)
+
+    # --- Sink ------------------------------------------------------------------------------------------------------
+
+    def write(self, record: Record, redactor: Redactor | None = None) -> None:
+        """Write one record and return when it is safe, as the class says.
+
+        Raises:
+            AuditError: It was not written.
+            GrantUnavailable: The intent's grant cannot be consumed; nothing was written.
+            BudgetExhausted: A budget is used up; nothing was written.
+        """
+        job = Job(record, redactor)
+        if self.durable or job.conditional or not self._writer.post(job):
+            self._writer.run(job)
+
+    async def awrite(self, record: Record, redactor: Redactor | None = None) -> None:
+        """The same from a coroutine, without blocking its event loop."""
+        job = Job(record, redactor)
+        if self.durable or job.conditional or not self._writer.post(job):
+            await self._writer.arun(job)
+
+    def digest(self, data: bytes) -> str:
+        """A keyed digest of ``data``: 64 hex digits. The key is the file beside the trail or AEGIS_KEY_FILE."""
+        return self._digest(data)
+
+    def close(self) -> None:
+        """Write what waits and close the files. Idempotent; the trail can still be read afterwards.
+
+        Raises:
+            AuditError: Something that waited could not be written.
+        """
+        self._finalizer()
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def get_log(
+        self,
+        *,
+        session_id: str | None = None,
+        type: str | None = None,  # noqa: A002 - the field's name
+        target: str | None = None,
+        risk: str | None = None,
+        status: str | None = None,
+        rule: str | None = None,
+        agent: str | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """The calls on the trail, oldest first: one mapping per call, always with the same keys.
+
+        Args:
+            session_id: Only calls of this session. ``type``, ``target``, ``rule`` and ``agent`` likewise.
+            risk: Only calls of this risk level, in any case.
+            status: Only calls that ended so; ``running`` and ``unknown`` are those without an outcome.
+            since: Only calls from this time on: a datetime, ISO 8601 text or microseconds since the epoch.
+            until: Only calls before this time.
+            limit: Only the newest so many.
+
+        Raises:
+            AuditError: The trail cannot be read.
+        """
+        filters = Filters(
+            session_id=session_id, type=type, target=target, risk=risk, status=status, rule=rule, agent=agent,
+            since=since, until=until, limit=limit,
+        )  # fmt: skip
+        return self._reader.entries(filters) if self._is_there() else []
+
+    def count(self, **filters: Any) -> int:
+        """How many calls `get_log` would return with the same filters."""
+        return self._reader.count(Filters(**filters)) if self._is_there() else 0
+
+    def export_jsonl(self, path: str | os.PathLike[str], **filters: Any) -> int:
+        """Write the calls to a file, one JSON object a line, oldest first; return how many. Memory stays bounded.
+
+        Raises:
+            AuditError: The trail cannot be read or the file cannot be written.
+        """
+        wanted = Filters(**filters)
+        total = 0
+        try:
+            with os.fdopen(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
+                if not self._is_there():
+                    return 0
+                chunks = self._reader.chunks(wanted) if wanted.limit is None else [self._reader.entries(wanted)]
+                for chunk in chunks:
+                    file.writelines(orjson.dumps(found, option=orjson.OPT_APPEND_NEWLINE) for found in chunk)
+                    total += len(chunk)
+        except OSError as error:
+            raise AuditError(f"cannot export to {os.fspath(path)!r}: {error}") from error
+        return total
+
+    def history(self, session_id: str) -> list[tuple[str, str, int]]:
+        """``(type, target, at)`` of every call begun in a session, oldest first."""
+        return self._reader.history(session_id) if self._is_there() else []
+
+    def _is_there(self) -> bool:
+        """Whether there is a trail to read, once everything posted so far is on it."""
+        if self._finalizer.alive:
+            self._writer.flush()
+        return Path(self.path).exists()
+
+    # --- approvals and other tables --------------------------------------------------------------------------------
+
+    def transact(self, function: Callable[[Transaction], T]) -> T:
+        """Run a function inside a write transaction, in turn with everybody else's writes.
+
+        What it did through its `Transaction` is kept as a whole, or not at all if it raises. It must be short, must not
+        write to this logger, and may run on another thread.
+
+        Raises:
+            AuditError: The transaction failed.
+        """
+        return self._writer.run(Job(function=function))  # type: ignore[no-any-return]
+
+    async def atransact(self, function: Callable[[Transaction], T]) -> T:
+        """`transact` from a coroutine, without blocking its event loop."""
+        return await self._writer.arun(Job(function=function))  # type: ignore[no-any-return]
+
+    def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function that reads any of the trail's tables. It must be short."""
+        return self._reader.read(function)
+
+    def changes(self) -> int:
+        """A number that changes whenever any process commits to the trail: a cheap thing to look at while waiting."""
+        return self._reader.changes()
+
+
+class _Digest:
+    """The keyed digest; the key is read when first needed."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._key: bytes | None = None
+
+    def __call__(self, data: bytes) -> str:
+        key = self._key
+        if key is None:
+            key = self._key = load_key(self._path)
+        return hmac.digest(key, data, "sha256").hex()

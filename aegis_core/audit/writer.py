@@ -1,0 +1,310 @@
+"""Gives everybody who writes to a trail their turn: alone on their own thread, together in groups on the writer's.
+
+A lone caller commits inline: no thread, no hand-over. When several want to write, they queue, and the writer thread
+commits all of them in one transaction and waits for the disk once. Between processes, `portability.Turns` decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from aegis_core.audit.job import Job, settle, wake
+from aegis_core.errors import AuditError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aegis_core.audit.database import Database
+
+__all__ = ["Writer"]
+
+_log = logging.getLogger("aegis.audit.writer")
+
+CAPACITY = 10_000
+"""Records that may wait, in the mode that does not wait for the disk, before callers are made to wait for theirs."""
+GROUP = 1_000
+"""Records in one transaction at most."""
+PATIENCE = 10.0
+"""Seconds a caller waits for a turn before its call is refused."""
+_LINGER = 0.005
+_RETRY = 0.25
+
+
+class Writer:
+    """The one way into a `Database`, for any number of threads and event loops.
+
+    Args:
+        database: The database.
+        durable: Whether a caller waits until its record is on disk.
+        digest: The trail's keyed digest.
+    """
+
+    def __init__(self, database: Database, *, durable: bool, digest: Callable[[bytes], str]) -> None:
+        self._database = database
+        self._durable = durable
+        self._digest = digest
+        self._queue: deque[Job] = deque()
+        self._closed = False
+        self._failure: AuditError | None = None
+        self._forking = False
+        self._start_afresh()
+        _writers.add(self)
+
+    def _start_afresh(self) -> None:
+        self._turn = threading.Lock()  # who holds it may use the database
+        self._guard = threading.Lock()  # for the moments in which a job changes hands
+        self._bell = threading.Lock()  # locked: nothing new for the thread
+        self._bell.acquire()
+        self._thread: threading.Thread | None = None
+        self._resting = False
+        self._grouping = False
+        self._unsynced = False
+
+    # --- for callers -----------------------------------------------------------------------------------------------
+
+    def post(self, job: Job) -> bool:
+        """Leave a record to the thread and go on; False if the queue is full and the caller has to wait."""
+        if self._failure is not None or self._closed:
+            self._refuse()
+        if len(self._queue) >= CAPACITY:
+            return False
+        self._queue.append(job)
+        if self._resting or self._thread is None:
+            self._ring()
+        return True
+
+    def run(self, job: Job) -> Any:
+        """Do a job and wait until it is done.
+
+        Raises:
+            AuditError: It could not be done.
+        """
+        if self._closed:
+            self._refuse()
+        if self._durable and self._run_alone(job):
+            return job.outcome()
+        job.lock = threading.Lock()
+        job.lock.acquire()
+        self._queue.append(job)
+        self._ring()
+        if not job.lock.acquire(timeout=PATIENCE) and not self._withdraw(job):
+            job.lock.acquire(timeout=PATIENCE)  # it is being written right now
+        if not job.settled:
+            self._expire(job)
+        return job.outcome()
+
+    async def arun(self, job: Job) -> Any:
+        """Do a job and wait, without blocking the event loop. A cancellation is raised after the job has ended."""
+        if self._closed:
+            self._refuse()
+        loop = asyncio.get_running_loop()
+        job.future = loop.create_future()
+        self._queue.append(job)
+        self._ring()
+        timer = loop.call_later(PATIENCE, self._expire, job)
+        cancelled: asyncio.CancelledError | None = None
+        while not job.settled:
+            try:
+                await job.future
+            except asyncio.CancelledError as error:
+                cancelled = error
+                job.future = loop.create_future()
+        timer.cancel()
+        if cancelled is not None:
+            raise cancelled
+        return job.outcome()
+
+    def flush(self) -> None:
+        """Wait until everything posted so far is written."""
+        if self._queue or not self._durable:
+            self.run(Job(function=lambda _: None))
+
+    def close(self) -> None:
+        """Write what waits, end the thread, close the files. Idempotent.
+
+        Raises:
+            AuditError: Something that was posted could not be written.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        thread = self._thread
+        if thread is not None:
+            self._ring()
+            thread.join(timeout=PATIENCE)
+        with self._turn:
+            if self._unsynced:
+                self._database.sync()
+            self._database.disconnect()
+        lost = len(self._queue)
+        if lost:
+            message = f"{lost} records could not be written to the audit trail {self._database.path!r}: {self._failure}"
+            _log.critical(message)
+            raise AuditError(message)
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _refuse(self) -> None:
+        if self._closed:
+            raise AuditError(f"the audit trail {self._database.path!r} is closed")
+        raise AuditError(str(self._failure))
+
+    def _run_alone(self, job: Job) -> bool:
+        """Commit on the caller's own thread, if nobody else wants to write."""
+        job.render(self._digest)
+        if self._queue or self._grouping or not self._turn.acquire(blocking=False):
+            return False
+        try:
+            if not self._database.try_enter():
+                return False
+            try:
+                self._database.commit([job])
+            finally:
+                self._database.leave()
+            self._settle_with_disk([job])
+        finally:
+            self._turn.release()
+        return True
+
+    def _settle_with_disk(self, jobs: list[Job]) -> None:
+        """After a commit, outside the lock between processes: wait for the disk where something was promised."""
+        if not self._durable:
+            return
+        if any(job.lasting for job in jobs):
+            self._unsynced = False
+            self._database.sync(jobs)
+        else:
+            self._unsynced = True
+            if self._resting or self._thread is None:
+                self._ring()
+
+    def _withdraw(self, job: Job) -> bool:
+        """Give up on a job; False if it is being done already."""
+        with self._guard:
+            if job.taken:
+                return False
+            job.taken = True
+            return True
+
+    def _expire(self, job: Job) -> None:
+        """Whoever asked for it has waited long enough."""
+        self._withdraw(job)
+        job.fail(AuditError(f"the audit trail {self._database.path!r} is busy: not written within {PATIENCE:g} s"))
+        wake([job])
+
+    def _ring(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it rings already
+            self._bell.release()
+        if self._thread is None:
+            with self._guard:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._serve, name="aegis-audit-writer", daemon=True)
+                    self._thread.start()
+
+    def _serve(self) -> None:
+        """The thread: wait for the bell, write what is there, tell everybody."""
+        while True:
+            self._resting = True
+            if not self._queue and not self._unsynced:
+                if self._closed:
+                    return
+                self._bell.acquire()
+            self._resting = False
+            if not self._closed and (not self._durable or (self._unsynced and not self._queue)):
+                self._bell.acquire(timeout=_LINGER)  # more will come; whoever waits for an answer rings
+            if self._queue:
+                self._grouping = True  # or callers that write inline would overtake the group for ever
+                self._write_group()
+                self._grouping = False
+            elif self._unsynced:
+                with self._turn:
+                    self._unsynced = False
+                    self._database.sync()
+            if self._failure is not None:
+                if self._closed:
+                    return
+                time.sleep(_RETRY)
+
+    def _write_group(self) -> None:
+        with self._guard:
+            group = [
+                job for job in (self._queue.popleft() for _ in range(min(len(self._queue), GROUP))) if not job.taken
+            ]
+            for job in group:
+                job.taken = True
+        if not group:
+            return
+        try:
+            for job in group:
+                job.render(self._digest)
+            with self._turn:
+                self._database.enter()
+                try:
+                    self._database.commit(group)
+                finally:
+                    self._database.leave()
+                self._settle_with_disk(group)
+        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens to one group
+            for job in group:
+                job.fail(error)
+        self._keep([job for job in group if job.error is not None and job.lock is None and job.future is None])
+        settle(group)
+
+    def _keep(self, unwritten: list[Job]) -> None:
+        """What was accepted and could not be written stays first in the queue; new records are refused meanwhile."""
+        if not unwritten:
+            self._failure = None
+            return
+        error = unwritten[0].error
+        if self._failure is None:
+            _log.critical("audit records wait to be written, calls are refused: %s", error)
+        self._failure = error if isinstance(error, AuditError) else AuditError(str(error))
+        for job in reversed(unwritten):
+            job.error, job.taken = None, False
+            self._queue.appendleft(job)
+
+    # --- forks -----------------------------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Close the files: SQLite's connections and locks must not be inherited. Both sides open them again."""
+        self._forking = self._turn.acquire(timeout=PATIENCE)
+        if self._forking:
+            self._database.disconnect()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        if self._forking:
+            self._turn.release()
+
+    def after_fork_in_child(self) -> None:
+        """Begin as another process, with nothing to write: what waits is the parent's to write."""
+        self._queue.clear()
+        self._start_afresh()
+        self._database.after_fork()
+
+
+_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
+
+
+def _each(method: Callable[[Writer], None]) -> Callable[[], None]:
+    def call() -> None:
+        for writer in list(_writers):
+            method(writer)
+
+    return call
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_each(Writer.before_fork),
+        after_in_parent=_each(Writer.after_fork_in_parent),
+        after_in_child=_each(Writer.after_fork_in_child),
+    )
