@@ -57,7 +57,7 @@ $(DEMO): pyproject.toml | $(BIN)/python
 $(DEV): pyproject.toml | $(BIN)/python
 	@echo "Installing aegis-agents[all] and the development tools into $(VENV) (once) ..."
 	@$(call PIP,$(VENV)) 'pip>=25.1'
-	@$(call PIP,$(VENV)) --group dev --editable '.[all]'
+	@$(call PIP,$(VENV)) --group dev --group frameworks --editable '.[all]'
 	@touch $(DEMO) $@
 
 .venv-bare/.installed: pyproject.toml | .venv-bare/bin/python
@@ -67,5 +67,5 @@ $(DEV): pyproject.toml | $(BIN)/python
 
 .venv-mcp1/.installed: pyproject.toml | .venv-mcp1/bin/python
 	@$(call PIP,.venv-mcp1) 'pip>=25.1'
-	@$(call PIP,.venv-mcp1) --group dev --editable '.[all]' 'mcp<2'
+	@$(call PIP,.venv-mcp1) --group dev --group frameworks --editable '.[all]' 'mcp<2' 'langchain-mcp-adapters>=0.3.2'
 	@touch $@
