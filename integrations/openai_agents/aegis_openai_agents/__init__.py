@@ -1,0 +1,1 @@
+"""OpenAI Agents: tools, agents and guardrails, governed."""
