@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import threading
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from aegis_core.audit.budgets import Budgets
+from aegis_core.audit.digest import keyed_digest
 from aegis_core.audit.filters import Filters
 from aegis_core.audit.render import COLUMNS, Row, entry, filled, render
 from aegis_core.errors import AuditError
-from aegis_core.record import BudgetExhausted, GrantUnavailable, Intent, now_us
+from aegis_core.record import GrantUnavailable, Intent
 
 if TYPE_CHECKING:
     from aegis_core.record import Record
@@ -34,7 +35,7 @@ class MemoryAuditLogger:
         self.records: list[Record] = []
         self.fail: BaseException | None = None
         self._rows: list[Row] = []
-        self._budgets: dict[str, list[int]] = {}
+        self._budgets = Budgets()
         self._key = os.urandom(32)
         self._lock = threading.Lock()
 
@@ -45,7 +46,9 @@ class MemoryAuditLogger:
         row = render(record, redactor, self.digest)
         with self._lock:
             if isinstance(record, Intent):
-                self._take(record)
+                if record.answer is not None and record.answer.grant is not None:
+                    raise GrantUnavailable("a trail in memory stores no approvals")
+                self._budgets.take(record)
             self.records.append(record)
             self._rows.append(row)
 
@@ -55,7 +58,7 @@ class MemoryAuditLogger:
 
     def digest(self, data: bytes) -> str:
         """A keyed digest of ``data``, hex."""
-        return hmac.digest(self._key, data, "sha256").hex()
+        return keyed_digest(self._key, data)
 
     def close(self) -> None:
         """Do nothing: what was written can still be read."""
@@ -105,17 +108,3 @@ class MemoryAuditLogger:
                 for row in self._rows
                 if row[0] == "intent" and row[session] == session_id
             ]
-
-    def _take(self, intent: Intent) -> None:
-        if intent.answer is not None and intent.answer.grant is not None:
-            raise GrantUnavailable("a trail in memory stores no approvals")
-        now = now_us()
-        for reserve in intent.decision.reserves:
-            window = int(reserve.window * 1e6)
-            taken = [at for at in self._budgets.get(reserve.key, []) if at > now - window]
-            if len(taken) >= reserve.limit:
-                raise BudgetExhausted(
-                    reserve.key, taken[len(taken) - reserve.limit] + window if reserve.limit else now + window
-                )
-        for reserve in intent.decision.reserves:
-            self._budgets.setdefault(reserve.key, []).append(now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import weakref
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import orjson
 
 from aegis_core.audit.database import Database
+from aegis_core.audit.digest import Digest
 from aegis_core.audit.filters import Filters, Time
 from aegis_core.audit.job import Job
-from aegis_core.audit.key import load_key
 from aegis_core.audit.reader import Reader
 from aegis_core.audit.writer import Writer
 from aegis_core.errors import AuditError
@@ -57,7 +56,7 @@ class AuditLogger:
             raise AuditError(f"{path!r} is not a file: this AuditLogger keeps its trail in a SQLite file")
         self.path = os.path.realpath(path)
         self.durable = durable
-        digest = _Digest(self.path)
+        digest = Digest(self.path)
         self._digest = digest
         self._reader = Reader(self.path)
         self._writer = Writer(Database(self.path, digest=digest), durable=durable, digest=digest)
@@ -196,17 +195,3 @@ class AuditLogger:
     def changes(self) -> int:
         """A number that changes whenever any process commits to the trail: a cheap thing to look at while waiting."""
         return self._reader.changes()
-
-
-class _Digest:
-    """The keyed digest; the key is read when first needed."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._key: bytes | None = None
-
-    def __call__(self, data: bytes) -> str:
-        key = self._key
-        if key is None:
-            key = self._key = load_key(self._path)
-        return hmac.digest(key, data, "sha256").hex()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aegis_core.action import Action
 from aegis_core.decision import Approval, Decision, Reservation, RiskLevel
 from aegis_core.record import Intent, Outcome, Refusal, new_id, now_us
-from aegis_core.request import ApprovalAnswer
 from aegis_core.result import ResultStatus
+
+if TYPE_CHECKING:
+    from aegis_core.request import ApprovalAnswer
 
 
 @dataclass
