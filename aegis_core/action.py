@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
 from aegis_core.snapshot import FrozenDict, canonical, freeze_params, has_opaque, thaw
 
@@ -12,10 +12,30 @@ if TYPE_CHECKING:
 __all__ = ["Action"]
 
 _EMPTY = FrozenDict()
-_set = object.__setattr__
 
 
-class Action:
+class _Fields:
+    """What an Action is made of, while it is being made: filled in here, it then becomes one and cannot be changed.
+
+    (``object.__setattr__`` nine times over would cost more than the whole decision.)
+    """
+
+    __slots__ = ("agent", "description", "labels", "names", "params", "session_id", "target", "type", "user")
+
+    type: str
+    target: str
+    params: Mapping[str, Any]
+    agent: str | None
+    user: str | None
+    session_id: str | None
+    labels: Mapping[str, str]
+    description: str
+    names: tuple[str, str, str | None, str | None]
+    """``(type, target, agent, user)``: what a policy's ``match`` sees."""
+
+
+@final
+class Action(_Fields):
     """One call of one tool. Immutable: ``params`` and ``labels`` are deep snapshots taken here.
 
     Args:
@@ -32,21 +52,10 @@ class Action:
         TypeError: If a name is not a string or params are not a mapping with string keys.
     """
 
-    __slots__ = ("agent", "description", "labels", "names", "params", "session_id", "target", "type", "user")
+    __slots__ = ()
 
-    type: str
-    target: str
-    params: Mapping[str, Any]
-    agent: str | None
-    user: str | None
-    session_id: str | None
-    labels: Mapping[str, str]
-    description: str
-    names: tuple[str, str, str | None, str | None]
-    """``(type, target, agent, user)``: what a policy's ``match`` sees."""
-
-    def __init__(
-        self,
+    def __new__(  # noqa: D102 - the class's docstring says it
+        cls,
         type: str,  # noqa: A002 - the documented name
         target: str,
         params: Mapping[str, Any] | None = None,
@@ -56,39 +65,63 @@ class Action:
         session_id: str | None = None,
         labels: Mapping[str, str] | None = None,
         description: str = "",
-    ) -> None:
-        for name, value in (("type", type), ("target", target)):
-            if value.__class__ is not str:
-                raise TypeError(f"Action {name} must be a string, got {value!r}")
-        for name, optional in (("agent", agent), ("user", user), ("session_id", session_id)):
-            if optional is not None and optional.__class__ is not str:
-                raise TypeError(f"Action {name} must be a string or None, got {optional!r}")
-        _set(self, "type", type)
-        _set(self, "target", target)
-        _set(self, "params", freeze_params(params) if params else _EMPTY)
-        _set(self, "agent", agent)
-        _set(self, "user", user)
-        _set(self, "session_id", session_id)
-        _set(self, "labels", freeze_params(labels) if labels else _EMPTY)
-        _set(self, "description", description)
-        _set(self, "names", (type, target, agent, user))
+    ) -> Action:
+        fields = _Fields()
+        fields.type = type
+        fields.target = target
+        fields.params = freeze_params(params) if params is not None else _EMPTY
+        fields.agent = agent
+        fields.user = user
+        fields.session_id = session_id
+        fields.labels = freeze_params(labels) if labels is not None else _EMPTY
+        fields.description = description
+        fields.names = (type, target, agent, user)
+        if (
+            type.__class__ is not str
+            or target.__class__ is not str
+            or description.__class__ is not str
+            or (agent is not None and agent.__class__ is not str)
+            or (user is not None and user.__class__ is not str)
+            or (session_id is not None and session_id.__class__ is not str)
+        ):
+            raise TypeError(_not_text(fields))
+        return _sealed(fields)
+
+    def __init_subclass__(cls) -> NoReturn:
+        raise TypeError(
+            "Action cannot be derived from: what was judged must be what runs; labels hold facts of your own"
+        )
+
+    def of(self, agent: str | None, user: str | None, session_id: str | None) -> Action:
+        """The same call, by this agent, for this user, in this session."""
+        fields = _Fields()
+        fields.type = self.type
+        fields.target = self.target
+        # A copy made for an executor has mutable params: whoever is handed one takes a snapshot of his own.
+        fields.params = self.params if self.params.__class__ is FrozenDict else freeze_params(self.params)
+        fields.agent = agent
+        fields.user = user
+        fields.session_id = session_id
+        fields.labels = self.labels
+        fields.description = self.description
+        fields.names = (self.type, self.target, agent, user)
+        return _sealed(fields)
 
     def replace(self, **changes: Any) -> Action:
         """A new Action with some fields changed. An edited call is a new call and is judged from the start."""
-        fields: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__ if name != "names"}
-        return Action(**{**fields, **changes})
+        return Action(**{**self._fields(), **changes})
 
     def arguments(self) -> dict[str, Any]:
         """A fresh mutable copy of the params, with their original types: what the tool is given."""
-        return {name: thaw(value) for name, value in self.params.items()}
+        return {name: value if value.__class__ is str else thaw(value) for name, value in self.params.items()}
 
     def for_execution(self) -> Action:
         """The same action with fresh, mutable params: what an executor is given."""
-        copy = object.__new__(Action)
-        for name in self.__slots__:
-            _set(copy, name, getattr(self, name))
-        _set(copy, "params", self.arguments())
-        return copy
+        fields = _Fields()
+        for name in _Fields.__slots__:
+            setattr(fields, name, getattr(self, name))
+        fields.params = self.arguments()
+        return _sealed(fields)
 
     def canonical_params(self) -> bytes:
         """Bytes that are equal exactly when the params are; what digests are taken of."""
@@ -102,6 +135,9 @@ class Action:
     def bindable(self) -> bool:
         """Whether an approval can bind to these params: no part of them travels by reference."""
         return not has_opaque(self.params)
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _Fields.__slots__ if name != "names"}
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"an Action cannot be changed: use action.replace({name}=...)")
@@ -124,11 +160,26 @@ class Action:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # For pickling and copying; the snapshot is taken again on the other side.
-        return (_rebuild, ({name: getattr(self, name) for name in self.__slots__ if name != "names"},))
+        return (_rebuild, (self._fields(),))
 
     def __repr__(self) -> str:
         # Names only: params may hold secrets and a repr ends up in logs and tracebacks.
         return f"Action({self.type!r}, {self.target!r}, params={list(self.params)!r})"
+
+
+def _sealed(fields: Any) -> Action:
+    fields.__class__ = Action
+    return fields  # type: ignore[no-any-return]
+
+
+def _not_text(fields: _Fields) -> str:
+    """Which of the names is no string."""
+    required = ("type", "target", "description")
+    for name in (*required, "agent", "user", "session_id"):
+        value = getattr(fields, name)
+        if type(value) is not str and (name in required or value is not None):
+            break
+    return f"Action {name} must be a string{'' if name in required else ' or None'}, got {value!r}"
 
 
 def _rebuild(fields: dict[str, Any]) -> Action:

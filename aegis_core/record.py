@@ -42,8 +42,19 @@ def now_us() -> int:
 
 
 def new_id() -> str:
-    """A new id of 32 hex digits that sorts by time of creation and is unique across processes and forks."""
-    return f"{time.time_ns() // 1000:014x}{os.urandom(9).hex()}"
+    """A new id of 32 hex digits: sorts by time of creation, unique across processes and forks, not to be guessed."""
+    try:
+        tail = _tails.pop()
+    except IndexError:
+        drawn = os.urandom(9 * 128).hex()  # one call of the system for many ids
+        _tails.extend([drawn[start : start + 18] for start in range(18, len(drawn), 18)])
+        tail = drawn[:18]
+    return f"{time.time_ns() // 1000:014x}{tail}"
+
+
+_tails: list[str] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_tails.clear)  # a child must not use up the same ones
 
 
 class GrantUnavailable(AegisError):  # noqa: N818 - a signal between store and call, handled there

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from aegis_core.snapshot import FrozenDict, freeze_params
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -28,7 +30,7 @@ class ApprovalRequest:
         policy_digest: The policy in force when the question was put.
         created_at: Microseconds since the epoch.
         expires_at: Microseconds since the epoch; an answer that comes later is refused.
-        timeout: Seconds the call itself waits for an answer, or None for as long as the request lives.
+        timeout: Seconds the call itself waits for an answer; None for ever.
         opaque: Names of params that travel by reference and that a yes therefore does not bind.
     """
 
@@ -65,6 +67,9 @@ class ApprovalAnswer:
         reason: Why, in the approver's words, or why nobody could be asked.
         grant: Id of the durable record that must be consumed together with the intent, if the answer came from one.
         edits: Changed params by name. An edit makes a new call, judged from the start; never applied to this one.
+
+    Raises:
+        TypeError: If the approver or the reason is no string, or the edits are no mapping with string keys.
     """
 
     request_id: str
@@ -73,7 +78,13 @@ class ApprovalAnswer:
     approver: str | None = None
     reason: str | None = None
     grant: str | None = None
-    edits: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    edits: Mapping[str, Any] = field(default_factory=FrozenDict)
+
+    def __post_init__(self) -> None:
+        for name, text in (("approver", self.approver), ("reason", self.reason)):
+            if text is not None and not isinstance(text, str):
+                raise TypeError(f"{name} must be a string or None, got {text!r}")
+        object.__setattr__(self, "edits", freeze_params(self.edits))
 
     def is_yes_to(self, request: ApprovalRequest) -> bool:
         """Whether this is an explicit yes to exactly ``request``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
 from aegis_core.errors import ActionRefused, AegisError
 
@@ -33,22 +33,10 @@ class ResultStatus(enum.StrEnum):
 
 _SUCCESS = ResultStatus.SUCCESS
 _REFUSED = frozenset((ResultStatus.BLOCKED, ResultStatus.DENIED, ResultStatus.PENDING_APPROVAL))
-_set = object.__setattr__
 
 
-class Result:
-    """How one governed call ended. Immutable.
-
-    Args:
-        action: The call, as it was judged.
-        status: How it ended.
-        data: What the tool returned, if it ran and succeeded.
-        error: One sentence saying why not, fit for a model to read; for a failed tool, the text of its exception.
-        exception: The tool's own exception object, if it raised.
-        decision: The policy's decision, where there was one.
-        call_id: The call's id on the audit trail.
-        request_id: The approval request's id, where a person was asked.
-    """
+class _Fields:
+    """What a Result is made of, while it is being made (as in `action`: cheaper than ``object.__setattr__``)."""
 
     __slots__ = ("action", "call_id", "data", "decision", "error", "exception", "request_id", "status")
 
@@ -61,8 +49,29 @@ class Result:
     call_id: str | None
     request_id: str | None
 
-    def __init__(
-        self,
+
+@final
+class Result(_Fields):
+    """How one governed call ended. Immutable.
+
+    Args:
+        action: The call, as it was judged.
+        status: How it ended.
+        data: What the tool returned, if it ran and succeeded.
+        error: One sentence saying why not, fit for a model to read; for a failed tool, the text of its exception.
+        exception: The tool's own exception object, if it raised.
+        decision: The policy's decision, where there was one.
+        call_id: The call's id on the audit trail.
+        request_id: The approval request's id, where a person was asked.
+
+    Raises:
+        ValueError: If ``status`` is none of `ResultStatus`.
+    """
+
+    __slots__ = ()
+
+    def __new__(  # noqa: D102 - the class's docstring says it
+        cls,
         action: Action,
         status: ResultStatus,
         data: Any = None,
@@ -72,15 +81,18 @@ class Result:
         decision: Decision | None = None,
         call_id: str | None = None,
         request_id: str | None = None,
-    ) -> None:
-        _set(self, "action", action)
-        _set(self, "status", status)
-        _set(self, "data", data)
-        _set(self, "error", error)
-        _set(self, "exception", exception)
-        _set(self, "decision", decision)
-        _set(self, "call_id", call_id)
-        _set(self, "request_id", request_id)
+    ) -> Result:
+        fields: Any = _Fields()
+        fields.action = action
+        fields.status = status if status.__class__ is ResultStatus else ResultStatus(status)
+        fields.data = data
+        fields.error = error
+        fields.exception = exception
+        fields.decision = decision
+        fields.call_id = call_id
+        fields.request_id = request_id
+        fields.__class__ = cls
+        return fields  # type: ignore[no-any-return]
 
     @property
     def ok(self) -> bool:
@@ -109,7 +121,7 @@ class Result:
         raise ActionRefused(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = {name: getattr(self, name) for name in self.__slots__}
+        fields = {name: getattr(self, name) for name in _Fields.__slots__}
         return (_rebuild, (fields,))
 
     def __setattr__(self, name: str, value: object) -> NoReturn:

@@ -8,11 +8,12 @@ binds it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
 __all__ = [
     "FrozenDict",
@@ -93,22 +94,26 @@ class Opaque:
     type_name: str
 
     def __init__(self, value: object) -> None:
-        kind = type(value)
         object.__setattr__(self, "value", value)
-        object.__setattr__(self, "type_name", f"{kind.__module__}.{kind.__qualname__}")
+        object.__setattr__(self, "type_name", _type_name(value))
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"Opaque is immutable: cannot set {name!r}")
 
+    def __reduce__(self) -> tuple[type[Opaque], tuple[Any]]:
+        return (Opaque, (self.value,))
+
     def describe(self, limit: int = 200) -> str:
         """The object's type and the beginning of its repr. Never raises; a broken repr reads as such."""
         try:
-            text = repr(self.value)
+            # A container is cut first: one that holds itself over and over has a repr without end.
+            text = repr(excerpt(self.value, depth=4) if isinstance(self.value, _CONTAINERS) else self.value)
+            text = text if len(text) <= limit else text[:limit] + "…"
         except RecursionError:
             text = "<repr is recursive>"
         except Exception as error:  # noqa: BLE001 - a stranger's __repr__ may raise anything; recording must not
-            text = f"<repr raised {type(error).__name__}>"
-        return f"{self.type_name}: {text if len(text) <= limit else text[:limit] + '…'}"
+            text = f"<repr raised {_qualname(type(error))}>"
+        return f"{self.type_name}: {text}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Opaque) and other.value is self.value
@@ -118,6 +123,21 @@ class Opaque:
 
     def __repr__(self) -> str:
         return f"Opaque({self.type_name})"
+
+
+_CONTAINERS = (dict, list, tuple, set, frozenset)
+# What type() itself knows: a class may answer anything when asked for its own name.
+_qualname = type.__dict__["__qualname__"].__get__
+_module = type.__dict__["__module__"].__get__
+
+
+def _type_name(value: object) -> str:
+    kind = type(value)
+    try:
+        module = _module(kind)
+    except AttributeError:
+        module = None
+    return f"{module if type(module) is str else '?'}.{_qualname(kind)}"
 
 
 class _TooLarge(Exception):  # noqa: N818 - control flow inside this file, never seen outside
@@ -132,9 +152,7 @@ def _freeze(value: object, depth: int, budget: list[int]) -> Any:
         raise _TooLarge
     if kind is dict or kind is FrozenDict:
         items: dict[Any, Any] = value  # type: ignore[assignment]
-        budget[0] -= len(items)
-        if budget[0] < 0:
-            raise _TooLarge
+        _spend(budget, len(items))
         frozen: dict[Any, Any] = {}
         for key, item in list(items.items()):
             # A key of another type cannot be addressed by a condition, but it is data all the same.
@@ -143,22 +161,25 @@ def _freeze(value: object, depth: int, budget: list[int]) -> Any:
             frozen[key] = _freeze(item, depth + 1, budget)
         return FrozenDict(frozen)
     if kind is list or kind is FrozenList or kind is tuple:
-        elements: list[Any] = list(value)  # type: ignore[call-overload]
-        budget[0] -= len(elements)
-        if budget[0] < 0:
-            raise _TooLarge
+        elements: list[Any] | tuple[Any, ...] = value  # type: ignore[assignment]
+        _spend(budget, len(elements))
+        elements = list(elements)  # somebody else may be changing it
         copies = [_freeze(item, depth + 1, budget) for item in elements]
         return tuple(copies) if kind is tuple else FrozenList(copies)
-    return Opaque(value)
+    return value if kind is Opaque else Opaque(value)
+
+
+def _spend(budget: list[int], nodes: int) -> None:
+    budget[0] -= nodes
+    if budget[0] < 0:
+        raise _TooLarge
 
 
 def freeze(value: object) -> Any:
     """A deep immutable copy of a JSON-like value; anything else, or anything too deep or large, as an `Opaque`."""
-    if type(value) in _SCALARS:
-        return value
     try:
-        return _freeze(value, 0, [MAX_NODES])
-    except (_TooLarge, RecursionError):
+        return value if type(value) in _SCALARS else _freeze(value, 0, [MAX_NODES])
+    except Exception:  # noqa: BLE001 - too deep, too large, or of a class that cannot even be compared with others
         return Opaque(value)
 
 
@@ -168,15 +189,16 @@ def freeze_params(params: Mapping[str, object]) -> FrozenDict:
     Raises:
         TypeError: If ``params`` is not a mapping or a name is not a string.
     """
-    if type(params) is FrozenDict:
-        return params
-    copy = dict(params)
-    for name, value in copy.items():
+    if type(params) is not dict and not isinstance(params, Mapping):
+        raise TypeError(f"params must be a mapping of names to values, got {_type_name(params)}")
+    frozen = FrozenDict(params)
+    for name, value in frozen.items():
         if type(name) is not str:
-            raise TypeError(f"parameter names must be strings, got {name!r}")
-        if type(value) not in _SCALARS:
-            copy[name] = freeze(value)
-    return FrozenDict(copy)
+            raise TypeError(f"parameter names must be strings, got {_type_name(name)}")
+        kind = type(value)
+        if kind is not str and kind is not int and value is not None and kind is not bool:
+            dict.__setitem__(frozen, name, freeze(value))
+    return frozen
 
 
 def thaw(value: Any) -> Any:
@@ -210,44 +232,52 @@ def excerpt(value: object, *, depth: int = 8, nodes: int = 1000) -> Any:
 
     Unlike `freeze` it cuts what is too deep or too long, and describes what is not JSON-like at once, as text.
     """
-    if type(value) in _SCALARS:
-        return value
-    try:
-        return _excerpt(value, depth, [nodes])
-    except Exception as error:  # noqa: BLE001 - a stranger's container may raise anything while it is looked at
-        return f"<{type(value).__qualname__} could not be read: {type(error).__name__}>"
+    return _excerpt(value, depth, [nodes])
 
 
 def _excerpt(value: object, depth: int, budget: list[int]) -> Any:
-    if type(value) in _SCALARS:
-        return value
+    try:
+        return value if type(value) in _SCALARS else _cut(value, depth, budget)
+    except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything while it is looked at
+        return f"<{_qualname(type(value))} could not be read: {_qualname(type(error))}>"
+
+
+def _cut(value: object, depth: int, budget: list[int]) -> Any:
     if isinstance(value, (bytes, bytearray)):
-        return f"<{type(value).__name__}: {len(value)} bytes> {bytes(value[:64])!r}"
-    if depth > 0 and isinstance(value, dict):
-        cut = {
-            _key(key): _excerpt(item, depth - 1, budget)
-            for key, item in islice(value.items(), _take(budget, len(value)))
-        }
-        if len(cut) < len(value):
-            cut["…"] = f"{len(value) - len(cut)} more"
-        return FrozenDict(cut)
-    if depth > 0 and isinstance(value, (list, tuple, set, frozenset)):
+        return f"<{_qualname(type(value))}: {len(value)} bytes> {bytes(value[:64])!r}"
+    if isinstance(value, _CONTAINERS):
         size = len(value)
-        items = [_excerpt(item, depth - 1, budget) for item in islice(value, _take(budget, size))]
-        return FrozenList(items if len(items) == size else [*items, f"… {size - len(items)} more"])
-    if isinstance(value, (dict, list, tuple, set, frozenset)):
-        return f"<{type(value).__qualname__} of {len(value)}>"
-    return Opaque(value).describe()
+        if depth <= 0:
+            return f"<{_qualname(type(value))} of {size}>"
+        taken = min(budget[0], size)
+        budget[0] -= taken
+        if isinstance(value, dict):
+            items = {_key(key): _excerpt(item, depth - 1, budget) for key, item in islice(value.items(), taken)}
+            if taken < size:
+                items["…"] = f"{size - taken} more"
+            return FrozenDict(items)
+        elements = [_excerpt(item, depth - 1, budget) for item in islice(value, taken)]
+        return FrozenList(elements if taken == size else [*elements, f"… {size - taken} more"])
+    # Subclasses of the scalars (enums, numpy's floats) are read with the scalars' own methods: theirs may do anything.
+    for kind, read in _READ:
+        if isinstance(value, kind):
+            return read(value)
+    return value.describe() if type(value) is Opaque else Opaque(value).describe()
 
 
-def _take(budget: list[int], size: int) -> int:
-    taken = min(budget[0], size)
-    budget[0] -= taken
-    return taken
+_READ: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+)
 
 
 def _key(key: object) -> str:
-    return key if type(key) is str else repr(key) if type(key) in _SCALARS else f"<{type(key).__qualname__}>"
+    if type(key) is str:
+        return key
+    if type(key) is int and key.bit_length() > 1024:  # the interpreter refuses to write out long integers
+        return f"<int of {key.bit_length()} bits>"
+    return repr(key) if type(key) in _SCALARS else f"<{_qualname(type(key))}>"
 
 
 def canonical(value: Any) -> bytes:
@@ -285,5 +315,5 @@ def _canonical(value: Any) -> Iterator[bytes]:
             yield from _canonical(item)
     else:
         source = value.value if kind is Opaque else value
-        label = f"{type(source).__module__}.{type(source).__qualname__}@{id(source):x}".encode("utf-8", "surrogatepass")
+        label = f"{_type_name(source)}@{id(source):x}".encode("utf-8", "surrogatepass")
         yield b"o%d:" % len(label) + label
