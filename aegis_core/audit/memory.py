@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryAuditLogger"]
 
+_BEGUN = tuple(map(COLUMNS.index, ("session_id", "action_type", "action_target")))
+
 
 class MemoryAuditLogger:
     """An audit logger that keeps everything in memory.
@@ -35,6 +37,7 @@ class MemoryAuditLogger:
         self.records: list[Record] = []
         self.fail: BaseException | None = None
         self._rows: list[Row] = []
+        self._begun: dict[Any, list[Any]] = {}
         self._budgets = Budgets()
         self._key = os.urandom(32)
         self._lock = threading.Lock()
@@ -51,6 +54,9 @@ class MemoryAuditLogger:
                 self._budgets.take(record)
             self.records.append(record)
             self._rows.append(row)
+            if row[0] == "intent":
+                session, tool, target = (row[index] for index in _BEGUN)
+                self._begun.setdefault(session, []).append((len(self._rows), tool, target))
 
     async def awrite(self, record: Record, redactor: Redactor | None = None) -> None:
         """Write one record."""
@@ -97,14 +103,11 @@ class MemoryAuditLogger:
             raise AuditError(f"cannot export to {os.fspath(path)!r}: {error}") from error
         return len(log)
 
-    def history(self, session_id: str) -> list[tuple[str, str, int]]:
-        """``(type, target, at)`` of every call begun in a session, oldest first."""
-        at, session, kind, target = (
-            COLUMNS.index(name) for name in ("at", "session_id", "action_type", "action_target")
-        )
+    def history(self, session_id: str, *, after: int = 0) -> list[tuple[int, str, str]]:
+        """``(position, type, target)`` of every call begun in a session after a position, oldest first."""
         with self._lock:
-            return [
-                (row[kind], row[target], row[at])  # type: ignore[misc]
-                for row in self._rows
-                if row[0] == "intent" and row[session] == session_id
-            ]
+            return [call for call in self._begun.get(session_id, ()) if call[0] > after]
+
+    def changes(self) -> int:
+        """A number that changes whenever something is written."""
+        return len(self._rows)

@@ -100,13 +100,13 @@ class Reader:
             total = int(self.read(lambda db: db.execute(sql, values).fetchone()[0]))
         return total if filters.limit is None else min(total, max(0, filters.limit))
 
-    def history(self, session_id: str) -> list[tuple[str, str, int]]:
-        """``(type, target, at)`` of every call begun in a session, oldest first."""
+    def history(self, session_id: str, after: int) -> list[tuple[int, str, str]]:
+        """``(seq, type, target)`` of every call begun in a session after row ``after``, oldest first."""
         sql = (
-            "SELECT action_type, action_target, at FROM records"
-            " WHERE kind = 'intent' AND session_id IS NOT NULL AND session_id = ? ORDER BY seq"
+            "SELECT seq, action_type, action_target FROM records"
+            " WHERE kind = 'intent' AND session_id IS NOT NULL AND session_id = ? AND seq > ? ORDER BY seq"
         )
-        return self.read(lambda db: db.execute(sql, (session_id,)).fetchall())
+        return self.read(lambda db: db.execute(sql, (session_id, after)).fetchall())
 
     def changes(self) -> int:
         """A number that changes whenever anybody commits to the trail. Costs a few microseconds."""

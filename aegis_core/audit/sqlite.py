@@ -161,9 +161,9 @@ class AuditLogger:
             raise AuditError(f"cannot export to {os.fspath(path)!r}: {error}") from error
         return total
 
-    def history(self, session_id: str) -> list[tuple[str, str, int]]:
-        """``(type, target, at)`` of every call begun in a session, oldest first."""
-        return self._reader.history(session_id) if self._is_there() else []
+    def history(self, session_id: str, *, after: int = 0) -> list[tuple[int, str, str]]:
+        """``(position, type, target)`` of every call begun in a session after a position, oldest first."""
+        return self._reader.history(session_id, after) if self._is_there() else []
 
     def _is_there(self) -> bool:
         """Whether there is a trail to read, once everything posted so far is on it."""

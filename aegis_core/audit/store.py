@@ -33,8 +33,11 @@ class AuditStore(Sink, Protocol):
         """Write one JSON object per call to a file; return how many."""
         ...
 
-    def history(self, session_id: str) -> list[tuple[str, str, int]]:
-        """``(type, target, at)`` of every call begun in a session, oldest first."""
+    def history(self, session_id: str, *, after: int = 0) -> list[tuple[int, str, str]]:
+        """``(position, type, target)`` of every call begun in a session, oldest first.
+
+        Positions grow. Only calls after the position ``after`` are wanted; others may come along.
+        """
         ...
 
     def transact(self, function: Callable[[Any], T]) -> T:

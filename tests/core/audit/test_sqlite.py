@@ -187,10 +187,13 @@ def test_export_writes_one_json_object_per_call(path, tmp_path):
 
 def test_history_lists_the_calls_begun_in_a_session(path):
     with AuditLogger(path) as logger:
-        first = call(logger, session_id="s1", type="fetch", target="web")
+        call(logger, session_id="s1", type="fetch", target="web")
         call(logger, session_id="s2")
         logger.write(refusal(session_id="s1"))
-        assert logger.history("s1") == [("fetch", "web", first.at)]
+        [(position, *names)] = logger.history("s1")
+        assert names == ["fetch", "web"]
+        call(logger, session_id="s1", type="send", target="mail")
+        assert [names for _, *names in logger.history("s1", after=position)] == [["send", "mail"]]
 
 
 def test_a_digest_is_keyed_and_stays_the_same_for_the_same_trail(path, tmp_path):
