@@ -6,8 +6,8 @@ Implement `Door` for the integration and run every behaviour that applies to it:
     async def test_my_door(behaviour):
         await behaviour(MyDoor())
 
-A behaviour is an async function that takes a door, and raises ``AssertionError`` if the door does not behave so. It needs
-no test framework.
+A behaviour is an async function that takes a door, and raises ``AssertionError`` if the door does not behave so. It
+needs no test framework.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class ToolCalls:
         self.runtime = runtime
         self.target = target
         self._remember = remember
-        self._approved: dict[str, _Approved] = {}
+        self._approved: dict[tuple[Any, str, bytes], _Approved] = {}
 
     def insist(self, again: ToolCalls) -> None:
         """Accept being governed again only if nothing would change.
@@ -82,8 +82,7 @@ class ToolCalls:
             reply = await send(judged)
             return Reply(reply, failed=_reported_failure(reply))
 
-        state = judged.get("requestState")
-        approved = self._approved.pop(state, None) if isinstance(state, str) else None
+        approved = self._approved.pop((judged.get("requestState"), name, action.canonical_params()), None)
         handler = None if approved is None else _Continuing(approved, self.runtime.approval_handler)
         result = await self.runtime.arun(action, tool, approval_handler=handler)
         if result.refused:
@@ -100,15 +99,15 @@ class ToolCalls:
         if result.decision.approval is not Approval.APPROVE or result.data.get("resultType") != "input_required":
             return
         state = result.data.get("requestState")
-        if isinstance(state, str):
-            self._approved.pop(state, None)
-            if len(self._approved) >= _REMEMBERED:
-                del self._approved[next(iter(self._approved))]
-            self._approved[state] = _Approved(
-                digest=self.runtime.bind(result.action, result.decision),
-                call_id=result.call_id,
-                until=time.monotonic() + self.runtime.request_lifetime,
-            )
+        if not isinstance(state, str):
+            return
+        if len(self._approved) >= _REMEMBERED:
+            del self._approved[next(iter(self._approved))]
+        self._approved[state, result.action.type, result.action.canonical_params()] = _Approved(
+            digest=self.runtime.bind(result.action, result.decision),
+            call_id=result.call_id,
+            until=time.monotonic() + self.runtime.request_lifetime,
+        )
 
 
 class _Approved(NamedTuple):
