@@ -24,9 +24,11 @@ def plain(value: Any) -> Any:
     Models and dataclasses become dicts, enums their values, times and other things with one obvious text that text.
     What is none of this stays what it is, and is opaque to every condition (see `snapshot`).
     """
+    if isinstance(value, type):
+        return value
     if isinstance(value, BaseModel):
         return {name: plain(item) for name, item in BaseModel.__iter__(value)}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if dataclasses.is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
         return plain(value.value)
