@@ -65,14 +65,13 @@ def explain(policy: Policy, action: Action, context: Context, redactor: Redactor
     explained: list[ExplainedRule] = []
     if decision.matched_rule != "<name>":
         for layer in policy.layers:
-            for step in layer.steps(action.names):
+            for rule, matched in layer.concerned(action.names):
                 findings = tuple(
                     Finding(found.condition, _redacted(redactor, found), found.truth, redactor.text(found.why))
-                    for found in (condition.explain(action, context) for condition in step.conditions)
+                    for found in (condition.explain(action, context) for condition in rule.conditions)
                 )
-                truth = step.judge(action, context)
-                rule = step.rule
-                explained.append(ExplainedRule(rule.name, rule.approval, rule.risk_level, truth, step.matched, findings))
+                truth = rule.holds(matched, action, context)
+                explained.append(ExplainedRule(rule.name, rule.approval, rule.risk_level, truth, matched, findings))
                 if truth:
                     break
     return Explanation(decision, tuple(explained))

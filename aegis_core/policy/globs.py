@@ -6,33 +6,50 @@
 from __future__ import annotations
 
 import fnmatch
+import operator
 import re
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
-from aegis_core.policy.names import fold, folded_forms
+from aegis_core.policy.names import fold_text, folded_forms
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+__all__ = ["Glob", "Literals", "glob_problem", "literal_parts", "literals", "match_any", "parse_glob"]
 
-__all__ = ["Glob", "Literals", "glob_problem", "literals", "match_any", "parse_glob"]
+_META = re.compile(r"([*?[])")
+_WILDCARD = re.compile(r"([*?]|\[!?.[^\]]*\])", re.DOTALL)
 
-_META = re.compile(r"[*?\[]")
-_GLOB_PARTS = re.compile(r"[*?]|\[!?.[^\]]*\]")
+
+Test = Callable[[str, Any], bool]
+"""Whether a name passes, given what the test compares it with."""
 
 
 class Glob(NamedTuple):
-    """A compiled pattern: `exact` is the rule itself, `folded` the same for folded names."""
+    """A compiled pattern.
+
+    Attributes:
+        pattern: As the policy has it.
+        test: The pattern holds for a name exactly if ``test(name, operand)``.
+        operand: What the test compares with.
+        folded: Whether it holds for a folded name.
+    """
 
     pattern: str
-    exact: Callable[[str], bool]
+    test: Test
+    operand: Any
     folded: Callable[[str], bool]
 
-    def match(self, name: str) -> bool | None:
-        """True on an exact match; None if only the folded or unprefixed name matches; else False."""
-        if self.exact(name):
-            return True
-        return None if any(self.folded(form) for form in folded_forms(name)) else False
+    def exact(self, name: str) -> bool:
+        """Whether it holds for a name as it is."""
+        return self.test(name, self.operand)
+
+
+def match_any(globs: tuple[Glob, ...], name: str) -> bool | None:
+    """Match a list of alternatives: true if one is, else undecided if one is, else false."""
+    if any(glob.exact(name) for glob in globs):
+        return True
+    forms = folded_forms(name)
+    return None if any(glob.folded(form) for glob in globs for form in forms) else False
 
 
 def glob_problem(pattern: str) -> str | None:
@@ -43,59 +60,56 @@ def glob_problem(pattern: str) -> str | None:
     while (index := pattern.find("[", index)) != -1:
         end = pattern.find("]", index + (3 if pattern.startswith("[!", index) else 2))
         if end == -1:
-            return f"has a '[' at position {index} that is never closed; write '[[]' for the character itself"
+            return f"has a '[' at position {index + 1} that is never closed; write '[[]' for the character itself"
         index = end + 1
     return None
-
-
-def _matcher(pattern: str) -> Callable[[str], bool]:
-    """The cheapest exact matcher for a pattern."""
-    if pattern == "*":
-        return _everything
-    if not _META.search(pattern):
-        return pattern.__eq__
-    body = pattern.strip("*")
-    if body and not _META.search(body):
-        if pattern == body + "*":
-            return lambda name: name.startswith(body)
-        if pattern == "*" + body:
-            return lambda name: name.endswith(body)
-        if pattern == "*" + body + "*":
-            return lambda name: body in name
-    # fnmatch's translation is atomic between stars, so it cannot backtrack exponentially.
-    found = re.compile(fnmatch.translate(pattern)).match
-    return lambda name: found(name) is not None
-
-
-def _everything(_name: str) -> bool:
-    return True
 
 
 @lru_cache(maxsize=65536)
 def parse_glob(pattern: str) -> Glob:
     """Compile a pattern that `glob_problem` found nothing wrong with."""
-    exact = _matcher(pattern)
-    return Glob(pattern, exact, exact if fold(pattern) == pattern else _folded_matcher(pattern))
+    test, operand = _compile(pattern)
+    # A set folded as text could turn into another set ([Z-a] -> [z-a]); the expression ignores case instead.
+    folded_test, folded_operand = _compile(_folded_pattern(pattern), re.IGNORECASE)
+    return Glob(pattern, test, operand, lambda name: folded_test(name, folded_operand))
 
 
-def _folded_matcher(pattern: str) -> Callable[[str], bool]:
-    if "[" not in pattern:
-        return _matcher(fold(pattern))
-    # A set folded as text could turn into another set ([Z-a] -> [z-a]); ask the expression to ignore case instead.
-    found = re.compile(fnmatch.translate(pattern), re.IGNORECASE).match
-    return lambda name: found(name) is not None
+def _compile(pattern: str, flags: int = 0) -> tuple[Test, Any]:
+    """The cheapest test for a pattern, and what it compares with."""
+    match _WILDCARD.split(pattern):
+        case [whole]:
+            return operator.eq, whole
+        case [start, "*", ""]:
+            return str.startswith, start
+        case ["", "*", end]:
+            return str.endswith, end
+        case ["", "*", inner, "*", ""]:
+            return operator.contains, inner
+        case _:
+            # fnmatch's translation is atomic between stars, so it cannot backtrack exponentially.
+            return _matches, re.compile(fnmatch.translate(pattern), flags)
 
 
-def match_any(globs: tuple[Glob, ...], name: str) -> bool | None:
-    """Match a list of alternatives: true if one is, else undecided if one is, else false."""
-    truth: bool | None = False
-    for glob in globs:
-        answer = glob.match(name)
-        if answer:
-            return True
-        if answer is None:
-            truth = None
-    return truth
+def _matches(name: str, expression: re.Pattern[str]) -> bool:
+    return expression.match(name) is not None
+
+
+def _folded_pattern(pattern: str) -> str:
+    """The pattern that folded names are matched with: literal parts folded, sets left to the expression."""
+    parts = _WILDCARD.split(pattern)
+    # Folding turns a full-width asterisk into a plain one, which must stay a literal.
+    parts[::2] = [_META.sub(r"[\1]", run) for run in _folded_runs(parts)]
+    # What a set of other letters means for folded names is anybody's guess: any letter will do.
+    parts[1::2] = [part if part.isascii() else "?" for part in parts[1::2]]
+    return "".join(parts)
+
+
+def _folded_runs(parts: list[str]) -> list[str]:
+    """The literal parts of a split pattern, folded; white space inside the pattern stays."""
+    runs = [fold_text(part) for part in parts[::2]]
+    runs[0] = runs[0].lstrip()
+    runs[-1] = runs[-1].rstrip()
+    return runs
 
 
 class Literals(NamedTuple):
@@ -110,8 +124,10 @@ class Literals(NamedTuple):
 @lru_cache(maxsize=65536)
 def literals(pattern: str) -> Literals:
     """The literal prefix, suffix and longest run of a pattern, and whether the pattern is nothing but a literal."""
-    folded = fold(pattern)
-    if not _META.search(folded):
-        return Literals(folded, folded, folded, whole=True)
-    runs = _GLOB_PARTS.split(folded)
-    return Literals(runs[0], runs[-1], max(runs, key=len), whole=False)
+    runs = _folded_runs(_WILDCARD.split(pattern))
+    return Literals(runs[0], runs[-1], max(runs, key=len), whole=len(runs) == 1)
+
+
+def literal_parts(pattern: str) -> str:
+    """What a pattern says literally, wildcards and sets left out."""
+    return "".join(_WILDCARD.split(pattern)[::2])

@@ -36,7 +36,8 @@ class LayerConflict:
 class PolicyHierarchy:
     """Policies of an organisation, a team and an agent. A lower layer can tighten, never loosen.
 
-    A layer without ``defaults`` has no opinion on calls its rules do not decide; if all layers are silent, the call is blocked.
+    A layer without ``defaults`` has no opinion on calls its rules do not decide; if all layers are silent, the call is
+    blocked.
 
     Args:
         org: The organisation's policy.
@@ -48,23 +49,24 @@ class PolicyHierarchy:
     """
 
     def __init__(self, org: Policy | None = None, team: Policy | None = None, agent: Policy | None = None) -> None:
-        layers = {name: policy for name, policy in (("org", org), ("team", team), ("agent", agent)) if policy is not None}
+        given = {"org": org, "team": team, "agent": agent}
+        layers = {name: policy for name, policy in given.items() if policy is not None}
         if not layers:
             raise PolicyError(Problem("a hierarchy needs at least one of org, team and agent", "<hierarchy>"))
-        self._policy = Policy.layered(layers)
+        self._policy = Policy.of_layers(layers)
 
     def evaluate(
         self, action: Action, *, session: Any = None, now: datetime | None = None
     ) -> tuple[Decision, tuple[LayerConflict, ...]]:
         """The decision, and the layers that would have decided otherwise."""
-        decision = self._policy.evaluate(action, session=session, now=now)
         context = Context(session, now)
-        conflicts = tuple(
-            LayerConflict(layer.name or "", verdict, decision)
-            for layer, verdict in self._policy.verdicts(action, context)
-            if verdict is not None and verdict.approval is not decision.approval
-        )
-        return decision, conflicts
+        decision = self._policy.evaluate(action, session=session, now=context.now)
+        conflicts = [
+            LayerConflict(layer.name or "", alone, decision)
+            for layer, alone in self._policy.alone(action, context)
+            if alone.approval is not decision.approval
+        ]
+        return decision, tuple(conflicts)
 
     def flatten(self) -> Policy:
         """One policy that decides every call exactly as `evaluate` does."""

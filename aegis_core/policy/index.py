@@ -1,141 +1,139 @@
 """Which rules can concern a name at all, found without walking all of them.
 
 Each rule is filed under one literal part of its type or target pattern: the whole name, a prefix, a suffix, or an inner
-run. What comes back is a superset in rule order; the caller still matches every candidate in full. Lookups use folded names, so a
-rule that matches only after folding is found too.
+run. What comes back is a superset in rule order; the caller still matches every candidate in full. Everything here is
+folded, so that a rule which matches only after folding is found too.
 """
 
 from __future__ import annotations
 
 import math
+import unicodedata
+from bisect import bisect_right
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from aegis_core.policy.globs import literals
-from aegis_core.policy.names import folded_forms
+from aegis_core.policy.names import fold, folded_forms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["RuleIndex"]
 
-_FEW = 16  # Inner runs up to this many are simply looked for.
-_HEAD = 3  # Prefixes and suffixes are first told apart by this many characters.
+_HEAD = 3
+"""Many texts are first told apart by this many characters."""
+_FEW = 16
+"""Inner runs up to this many are looked for one by one."""
+_TARGETS = 1024
+"""Targets whose rules are remembered."""
 
 
-class _Affixes:
-    """Prefixes (or, of reversed names, suffixes) of a name, found with one lookup per length that occurs."""
+class _Group:
+    """Literal beginnings that have their own beginning in common."""
 
-    __slots__ = ("_by_text", "_lengths", "_short")
+    __slots__ = ("_rules", "_shorter", "_texts")
 
-    def __init__(self) -> None:
-        self._by_text: dict[str, list[int]] = {}
-        self._lengths: dict[str, tuple[int, ...]] = {}
-        self._short: tuple[int, ...] = ()
+    def __init__(self, by_text: dict[str, list[int]]) -> None:
+        self._texts = sorted(by_text)
+        # Per text, the place of the longest other one it begins with. Every text that a name begins with is the last one
+        # not sorted after the name or, like everything sorted between the two, a beginning of that one.
+        self._shorter: list[int] = []
+        self._rules: list[list[int]] = []
+        for place, text in enumerate(self._texts):
+            shorter = place - 1
+            while shorter >= 0 and not text.startswith(self._texts[shorter]):
+                shorter = self._shorter[shorter]
+            self._shorter.append(shorter)
+            self._rules.append(by_text[text] if shorter < 0 else self._rules[shorter] + by_text[text])
 
-    def add(self, text: str, rule: int) -> None:
-        self._by_text.setdefault(text, []).append(rule)
-        size = len(text)
-        if size < _HEAD:
-            self._short = tuple(sorted({*self._short, size}))
-        else:
-            known = self._lengths.get(text[:_HEAD], ())
-            if size not in known:
-                self._lengths[text[:_HEAD]] = (*known, size)
-
-    def find(self, name: str, into: list[int]) -> None:
-        by_text = self._by_text
-        for size in self._lengths.get(name[:_HEAD], self._short):
-            rules = by_text.get(name[:size])
-            if rules:
-                into += rules
-
-    def settle(self) -> None:
-        """Let every list of lengths include the short ones, so that one loop serves a lookup."""
-        self._lengths = {head: (*self._short, *sizes) for head, sizes in self._lengths.items()}
+    def find(self, name: str) -> Sequence[int]:
+        """The rules of all texts the name begins with."""
+        place = bisect_right(self._texts, name) - 1
+        while place >= 0:
+            if name.startswith(self._texts[place]):
+                return self._rules[place]
+            place = self._shorter[place]
+        return ()
 
 
-class _Inner:
-    """Literal runs somewhere inside a name, told apart by their first three characters."""
+class _Runs:
+    """Literal runs anywhere in a name."""
 
-    __slots__ = ("_by_head", "_heads", "_short")
+    __slots__ = ("_by_head", "_few", "_heads")
 
-    def __init__(self) -> None:
-        self._by_head: dict[str, list[tuple[str, int]]] = {}
-        self._heads: frozenset[tuple[str, ...]] = frozenset()
-        self._short: list[tuple[str, int]] = []
-
-    def add(self, text: str, rule: int) -> None:
-        if len(text) < _HEAD:
-            self._short.append((text, rule))
-        else:
-            self._by_head.setdefault(text[:_HEAD], []).append((text, rule))
-
-    def find(self, name: str, into: list[int]) -> None:
-        for text, rule in self._short:
-            if text in name:
-                into.append(rule)
-        if not self._heads.isdisjoint(zip(name, name[1:], name[2:])):  # noqa: B905 - runs of three, to the end
-            by_head = self._by_head
-            for start in range(len(name) - _HEAD + 1):
-                for text, rule in by_head.get(name[start : start + _HEAD], ()):
-                    if name.startswith(text, start):
-                        into.append(rule)
-
-    def settle(self) -> None:
-        """A few runs are looked for one by one; many by their heads."""
-        if sum(map(len, self._by_head.values())) <= _FEW:
-            self._short += [run for runs in self._by_head.values() for run in runs]
-            self._by_head = {}
+    def __init__(self, by_text: dict[str, list[int]]) -> None:
+        many = {run: rules for run, rules in by_text.items() if len(run) >= _HEAD and len(by_text) > _FEW}
+        self._few = [(run, rules) for run, rules in by_text.items() if run not in many]
+        self._by_head = {head: list(group.items()) for head, group in _by_head(many).items()}
         self._heads = frozenset(map(tuple, self._by_head))
+
+    def find(self, name: str, into: list[int]) -> None:
+        for run, rules in self._few:
+            if run in name:
+                into += rules
+        # Most names have the head of no run in them, and one pass over their threes of characters tells.
+        if self._heads and not self._heads.isdisjoint(zip(name, name[1:], name[2:], strict=False)):
+            for start in range(len(name) - _HEAD + 1):
+                for run, rules in self._by_head.get(name[start : start + _HEAD], ()):
+                    if name.startswith(run, start):
+                        into += rules
 
 
 class _Axis:
-    """The index over one kind of name."""
+    """The index over one kind of name: types, or targets."""
 
-    __slots__ = ("_inner", "_prefixes", "_suffixes", "_whole")
+    __slots__ = ("_prefixes", "_runs", "_suffixes", "_whole")
 
-    def __init__(self) -> None:
+    def __init__(self, filed: Iterable[tuple[str, int]]) -> None:
         self._whole: dict[str, list[int]] = {}
-        self._prefixes: _Affixes | None = None
-        self._suffixes: _Affixes | None = None
-        self._inner: _Inner | None = None
+        prefixes: dict[str, list[int]] = {}
+        suffixes: dict[str, list[int]] = {}
+        runs: dict[str, list[int]] = {}
+        for pattern, rule in filed:
+            prefix, suffix, run, whole = literals(pattern)
+            if whole:
+                self._whole.setdefault(run, []).append(rule)
+            elif len(prefix) >= max(len(suffix), _HEAD):
+                prefixes.setdefault(prefix, []).append(rule)
+            elif len(suffix) >= _HEAD:
+                suffixes.setdefault(suffix[::-1], []).append(rule)
+            else:
+                runs.setdefault(run, []).append(rule)
+        self._prefixes = {head: _Group(group) for head, group in _by_head(prefixes).items()}
+        self._suffixes = {head[::-1]: _Group(group) for head, group in _by_head(suffixes).items()}
+        self._runs = _Runs(runs) if runs else None
 
-    def add(self, pattern: str, rule: int) -> None:
-        prefix, suffix, run, whole = literals(pattern)
-        if whole:
-            self._whole.setdefault(run, []).append(rule)
-        elif prefix and len(prefix) >= len(suffix):
-            self._prefixes = self._prefixes or _Affixes()
-            self._prefixes.add(prefix, rule)
-        elif suffix:
-            self._suffixes = self._suffixes or _Affixes()
-            self._suffixes.add(suffix[::-1], rule)
-        else:
-            self._inner = self._inner or _Inner()
-            self._inner.add(run, rule)
-
-    def settle(self) -> None:
-        """Called once when everything has been added."""
-        for part in (self._prefixes, self._suffixes, self._inner):
-            if part is not None:
-                part.settle()
-
-    def find(self, folded: str, into: list[int]) -> None:
-        rules = self._whole.get(folded)
-        if rules:
-            into += rules
-        if self._prefixes is not None:
-            self._prefixes.find(folded, into)
-        if self._suffixes is not None:
-            self._suffixes.find(folded[::-1], into)
-        if self._inner is not None:
-            self._inner.find(folded, into)
+    def find(self, name: str) -> list[int] | None:
+        """The rules that may match a name; None if that cannot be told."""
+        folded = name.lower() if name.isascii() else _foldable(name)
+        if folded is None or folded.strip() != folded:
+            return None
+        forms: tuple[str, ...] = (folded,)
+        if "__" in folded or "." in folded or ":" in folded or "/" in folded:
+            forms = folded_forms(name)
+        found: list[int] = []
+        for form in forms:
+            rules = self._whole.get(form)
+            if rules is not None:
+                found += rules
+            group = self._prefixes.get(form[:_HEAD])
+            if group is not None:
+                found += group.find(form)
+            group = self._suffixes.get(form[-_HEAD:])
+            if group is not None:
+                found += group.find(form[::-1])
+            if self._runs is not None:
+                self._runs.find(form, found)
+        return found
 
 
-def _crowding(patterns: Sequence[str], sharing: Counter[str]) -> float:
-    """How many rules would have to be looked at for a name that one of these patterns matches."""
-    return max(math.inf if not literals(pattern).run else sharing[pattern] for pattern in patterns)
+def _by_head(by_text: dict[str, list[int]]) -> dict[str, dict[str, list[int]]]:
+    """Texts told apart by their first characters."""
+    heads: dict[str, dict[str, list[int]]] = {}
+    for text, rules in by_text.items():
+        heads.setdefault(text[:_HEAD], {})[text] = rules
+    return heads
 
 
 class RuleIndex:
@@ -145,48 +143,57 @@ class RuleIndex:
         rules: Per rule, in order, its type patterns and its target patterns.
     """
 
-    __slots__ = ("_count", "_everywhere", "_targets", "_types")
+    __slots__ = ("_around", "_count", "_everywhere", "_targets", "_types")
 
     def __init__(self, rules: Sequence[tuple[Sequence[str], Sequence[str]]]) -> None:
         self._count = len(rules)
-        self._types: _Axis | None = None
-        self._targets: _Axis | None = None
-        everywhere: list[int] = []
+        self._everywhere: list[int] = []
+        by_type: list[tuple[str, int]] = []
+        by_target: list[tuple[str, int]] = []
         sharing_types = Counter(pattern for types, _ in rules for pattern in types)
         sharing_targets = Counter(pattern for _, targets in rules for pattern in targets)
         for number, (types, targets) in enumerate(rules):
-            by_type = _crowding(types, sharing_types)
-            by_target = _crowding(targets, sharing_targets)
-            if by_type == by_target == math.inf:
-                everywhere.append(number)
-            elif by_type <= by_target:
-                self._types = self._types or _Axis()
-                for pattern in types:
-                    self._types.add(pattern, number)
+            crowd, other = _crowd(types, sharing_types), _crowd(targets, sharing_targets)
+            if crowd == other == math.inf:
+                self._everywhere.append(number)
+            elif crowd <= other:
+                by_type += [(pattern, number) for pattern in types]
             else:
-                self._targets = self._targets or _Axis()
-                for pattern in targets:
-                    self._targets.add(pattern, number)
-        self._everywhere = everywhere
-        for axis in (self._types, self._targets):
-            if axis is not None:
-                axis.settle()
+                by_target += [(pattern, number) for pattern in targets]
+        self._types = _Axis(by_type)
+        self._targets = _Axis(by_target)
+        self._around: dict[str, Sequence[int]] = {}
 
     def candidates(self, type_name: str, target: str) -> Sequence[int]:
         """Numbers of the rules that may match, in order; a superset of those that do."""
-        found: list[int] = []
-        for axis, name in ((self._types, type_name), (self._targets, target)):
-            if axis is None:
-                continue
-            if " " in name or not name.isascii():
-                # Folding does not keep the prefixes of such names (combining marks, outer white space); rare enough to
-                # look at every rule.
-                return range(self._count)
-            folded = name.lower()
-            axis.find(folded, found)
-            if "__" in folded or "." in folded or ":" in folded or "/" in folded:
-                for form in folded_forms(folded)[1:]:
-                    axis.find(form, found)
-        if not self._everywhere:
-            return found if len(found) < 2 else sorted({*found})  # noqa: PLR2004
-        return sorted({*found, *self._everywhere}) if found else self._everywhere
+        around = self._around.get(target)
+        if around is None:
+            around = self._find_around(target)
+        found = self._types.find(type_name)
+        if found is None:
+            return range(self._count)
+        if not found:
+            return around
+        found += around
+        return sorted({*found}) if len(found) > 1 else found
+
+    def _find_around(self, target: str) -> Sequence[int]:
+        """The rules that may match whatever the type. Remembered: there are many tools, and few targets."""
+        found = self._targets.find(target)
+        around = range(self._count) if found is None else sorted({*found, *self._everywhere})
+        if len(self._around) >= _TARGETS:
+            self._around.clear()
+        if len(target) <= _TARGETS:
+            self._around[target] = around
+        return around
+
+
+def _foldable(name: str) -> str | None:
+    """The folded name, if folding keeps each of its characters where it stood; else no literal part can be trusted."""
+    folded = fold(name)
+    return folded if unicodedata.is_normalized("NFKC", name) and folded == name.casefold() else None
+
+
+def _crowd(patterns: Sequence[str], sharing: Counter[str]) -> float:
+    """How many rules would have to be looked at for a name that one of these patterns matches."""
+    return max(sharing[pattern] if literals(pattern).run else math.inf for pattern in patterns)

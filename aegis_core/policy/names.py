@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["fold", "folded_forms", "refusal"]
+__all__ = ["fold", "fold_text", "folded_forms", "refusal"]
 
 _SEPARATORS = ("__", ".", ":", "/")
 # Default-ignorable code points whose category is not Cf: they render as nothing.
@@ -28,10 +28,15 @@ _LOOKALIKE_SCRIPTS = ("CYRILLIC", "GREEK")
 
 def fold(name: str) -> str:
     """The form under which look-alike spellings coincide: NFKC, case-folded, no surrounding white space."""
-    if name.isascii():
-        return name.lower().strip()
+    return fold_text(name).strip()
+
+
+def fold_text(text: str) -> str:
+    """`fold` for a part of a name or pattern: white space stays."""
+    if text.isascii():
+        return text.lower()
     # NFKC after casefold again: folding can produce decomposable characters.
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def folded_forms(name: str) -> tuple[str, ...]:
@@ -50,15 +55,15 @@ def refusal(name: str) -> str | None:
         return "is empty"
     if name.isascii():
         return None if name.isprintable() else "contains a control character"
-    scripts: set[str] = set()
     for character in name:
         kind = _CATEGORIES.get(unicodedata.category(character))
         if kind is None and _INVISIBLE.match(character):
             kind = "an invisible character"
         if kind is not None:
             return f"contains {kind} (U+{ord(character):04X})"
-        if character.isalpha():
-            scripts.add(unicodedata.name(character, "").split(" ", 1)[0])
+    # Full-width and mathematical letters are letters of their script in disguise: NFKC takes it off.
+    letters = filter(str.isalpha, unicodedata.normalize("NFKC", name))
+    scripts = {unicodedata.name(letter, "").split(" ", 1)[0] for letter in letters}
     for script in _LOOKALIKE_SCRIPTS:
         if script in scripts and "LATIN" in scripts:
             return f"mixes Latin and {script.title()} letters"

@@ -134,4 +134,4 @@ class Layered:
     def rebuild(self, texts: Mapping[Path, str]) -> Policy:
         from aegis_core.policy.policy import Policy  # The recipe stands below what it makes.
 
-        return Policy.layered({name: origin.rebuild(texts) for name, origin in self.layers.items()})
+        return Policy.of_layers({name: origin.rebuild(texts) for name, origin in self.layers.items()})

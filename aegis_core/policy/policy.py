@@ -3,48 +3,61 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from aegis_core.decision import Approval, Decision, RiskLevel, strictest
+from aegis_core.decision import Approval, Decision, RiskLevel
 from aegis_core.errors import PolicyError, Problem
 from aegis_core.policy.conditions.truth import Context
-from aegis_core.policy.layer import ABSENT_DEFAULT, NO_OPINION, Layer, Plan
+from aegis_core.policy.layer import Layer, Plan, Verdict, decide
 from aegis_core.policy.loading import load_dict, load_file, load_text
 from aegis_core.policy.names import refusal
-from aegis_core.policy.origin import Layered, Merged, Origin
+from aegis_core.policy.origin import Layered, Merged
+from aegis_core.policy.rule import ABSENT_DEFAULT
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from aegis_core.action import Action
+    from aegis_core.policy.document import PolicyDocument
     from aegis_core.policy.explain import Explanation
+    from aegis_core.policy.origin import Origin
     from aegis_core.policy.rule import Names, Rule
 
 __all__ = ["Policy"]
 
 _MEMO_SIZE = 8192
-"""Tool names whose plans are remembered. A server that invents names costs a new plan each, never memory without end."""
-_set = object.__setattr__
+"""Calls' names whose plans are remembered. A server that invents names costs a new plan each, never memory without end."""
+_MEMO_LENGTH = 256
+"""Characters of a tool's name and a target's together beyond which their plan is not remembered."""
+_Plans = Decision | tuple[Plan | Verdict, ...]
 
 
 class Policy:
-    """What may run, what needs a person, what is blocked. Immutable; make one with `from_yaml`, `from_string` or `from_dict`."""
+    """What may run, what needs a person, what is blocked. Immutable.
 
-    __slots__ = ("_digest", "_memo", "_vetted", "layers", "origin")
+    Make one with `from_yaml`, `from_string` or `from_dict`.
+    """
+
+    __slots__ = ("_digest", "_memo", "_only", "_vetted", "layers", "origin")
 
     layers: tuple[Layer, ...]
     origin: Origin
+    _digest: str
+    _memo: dict[Names, _Plans]
+    _only: Layer | None
+    _vetted: set[str | None]
 
     def __init__(self, layers: tuple[Layer, ...], origin: Origin) -> None:
-        _set(self, "layers", layers)
-        _set(self, "origin", origin)
-        _set(self, "_memo", {})
-        _set(self, "_vetted", set())
-        _set(self, "_digest", [])
+        put = super().__setattr__
+        put("layers", layers)
+        put("origin", origin)
+        put("_memo", {})
+        put("_vetted", set())
+        put("_only", layers[0] if len(layers) == 1 else None)
+        put("_digest", "")
 
     # --- loading ---
 
@@ -84,19 +97,19 @@ class Policy:
         Raises:
             PolicyError: If either is layered; merge the layers before putting them into a hierarchy.
         """
-        if len(self.layers) > 1 or len(other.layers) > 1:
+        if self.layered or other.layered:
             raise PolicyError(Problem("a layered policy cannot be merged: merge its layers first", "<merge>"))
         documents = self.layers[0].documents + other.layers[0].documents
         return Policy((Layer(documents),), Merged(self.origin, other.origin))
 
     @classmethod
-    def layered(cls, layers: Mapping[str, Policy]) -> Policy:
+    def of_layers(cls, policies: Mapping[str, Policy]) -> Policy:
         """Several policies as layers, each judged on its own; the strictest answer wins. See `PolicyHierarchy`."""
-        for name, policy in layers.items():
-            if len(policy.layers) > 1:
+        for name, policy in policies.items():
+            if policy.layered:
                 raise PolicyError(Problem(f"layer {name!r} is itself layered; give its layers separately", "<layers>"))
-        compiled = tuple(policy.layers[0].under(name) for name, policy in layers.items())
-        return cls(compiled, Layered({name: policy.origin for name, policy in layers.items()}))
+        layers = tuple(policy.layers[0].under(name) for name, policy in policies.items())
+        return cls(layers, Layered({name: policy.origin for name, policy in policies.items()}))
 
     # --- asking ---
 
@@ -107,6 +120,9 @@ class Policy:
             action: The call.
             session: Its session's state; without one, conditions about the session are undecided.
             now: The time to judge at, timezone-aware; default the present.
+
+        Raises:
+            ValueError: If ``now`` has no time zone.
         """
         plan = self._memo.get(action.names)
         if plan is None:
@@ -114,45 +130,63 @@ class Policy:
         if plan.__class__ is Decision:
             return plan
         context = Context(session, now)
-        return _strictest([_decide(part, action, context) for part in plan])
+        return decide([part.judge(action, context) if isinstance(part, Plan) else part for part in plan])
 
     def explain(self, action: Action, *, session: Any = None, now: datetime | None = None) -> Explanation:
         """Why the decision is what it is: every rule looked at, every condition, its value, truth and reason."""
-        from aegis_core.policy.explain import explain  # Only people ask why; calls need not load it.
+        from aegis_core.policy.explain import explain  # noqa: PLC0415 - only people ask why; calls need not load it
 
         return explain(self, action, Context(session, now))
 
-    def verdicts(self, action: Action, context: Context) -> list[tuple[Layer, Decision | None]]:
-        """Each layer's own answer (None where it abstains)."""
-        return [(layer, _decide(layer.plan(action.names), action, context)) for layer in self.layers]
+    def alone(self, action: Action, context: Context) -> Iterator[tuple[Layer, Decision]]:
+        """What each layer that has an opinion would have decided alone; nothing where a name was refused."""
+        if self._refused(action.names) is None:
+            for layer in self.layers:
+                part = layer.plan(action.names)
+                verdict = part.judge(action, context) if isinstance(part, Plan) else part
+                if verdict.decider is not None:
+                    yield layer, decide((verdict,))
 
-    def _plan(self, names: Names) -> Decision | tuple[Plan | Decision | None, ...]:
+    def _plan(self, names: Names) -> _Plans:
         """A constant decision where the names settle it, else what is left to ask per layer. Remembered."""
-        plan: Decision | tuple[Plan | Decision | None, ...]
-        type_name = names[0]
-        if type_name and type_name.isascii() and type_name.isprintable() and names[1:] in self._vetted:
-            refused = None
-        else:
-            refused = _refused_name(names)
+        type_name, target, agent, user = names
+        vetted = self._vetted
+        known = target in vetted and agent in vetted and user in vetted
+        fine = known and type_name.isascii() and type_name.isprintable() and type_name
+        refused = None if fine else self._refused(names)
+        plan: _Plans
         if refused is not None:
             plan = refused
+        elif self._only is not None:
+            part = self._only.plan(names)
+            plan = (part.alone or decide((part,))) if part.__class__ is Verdict else (part,)
         else:
-            if len(self._vetted) >= _MEMO_SIZE:
-                self._vetted.clear()
-            self._vetted.add(names[1:])
-            if len(self.layers) == 1:
-                part = self.layers[0].plan(names)
-                plan = part if part.__class__ is Decision else (part,)  # type: ignore[assignment]
-            else:
-                parts = tuple([layer.plan(names) for layer in self.layers])
-                plan = parts if any(part.__class__ is Plan for part in parts) else _strictest(parts)  # type: ignore[arg-type]
-        memo = self._memo
-        if len(memo) >= _MEMO_SIZE:
-            memo.clear()
-        memo[names] = plan
+            parts = tuple([layer.plan(names) for layer in self.layers])
+            verdicts = [part for part in parts if isinstance(part, Verdict)]
+            plan = decide(verdicts) if len(verdicts) == len(parts) else parts
+        if len(self._memo) >= _MEMO_SIZE:
+            self._memo.clear()
+        self._memo[names] = plan
         return plan
 
+    def _refused(self, names: Names) -> Decision | None:
+        """A decision where a name is refused before any rule is asked."""
+        for kind, name in zip(("tool name", "target", "agent", "user"), names, strict=True):
+            problem = None if name is None else refusal(name)
+            if problem is not None:
+                reason = f"the {kind} {ascii(name)[:80]} {problem} and is refused before any rule is asked"
+                return Decision(Approval.BLOCK, RiskLevel.HIGH, "<name>", reason, deciders=(ABSENT_DEFAULT,))
+        if len(self._vetted) >= _MEMO_SIZE:
+            self._vetted.clear()
+        self._vetted.update(names[1:])
+        return None
+
     # --- knowing ---
+
+    @property
+    def layered(self) -> bool:
+        """Whether it is a hierarchy's."""
+        return self.layers[0].name is not None
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -168,12 +202,13 @@ class Policy:
     def digest(self) -> str:
         """SHA-256 (hex) of what the policy means: the same for two files that differ in comments and layout only."""
         if not self._digest:
-            meaning = [
-                [layer.name, layer.abstains, [document.model_dump(mode="json") for document in layer.documents]]
-                for layer in self.layers
-            ]
-            self._digest.append(hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest())
-        return self._digest[0]
+            meaning = hashlib.sha256()
+            for layer in self.layers:
+                meaning.update(f"\nlayer {layer.name!r}".encode())
+                for document in layer.documents:
+                    meaning.update(b"\n" + document.model_dump_json().encode())
+            super().__setattr__("_digest", meaning.hexdigest())
+        return self._digest
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a Policy cannot be changed: cannot set {name!r}; load a new one and call update_policy")
@@ -181,43 +216,19 @@ class Policy:
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError("a Policy cannot be changed")
 
+    def __copy__(self) -> Policy:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Policy:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For pickling: compiled matchers stay behind and are made again on the other side.
+        return (_rebuild, (tuple((layer.documents, layer.name) for layer in self.layers), self.origin))
+
     def __repr__(self) -> str:
         return f"Policy({len(self.rules)} rules from {', '.join(self.sources)})"
 
 
-def _refused_name(names: Names) -> Decision | None:
-    for kind, name in zip(("tool name", "target", "agent", "user"), names, strict=True):
-        problem = None if name is None else refusal(name)
-        if problem is not None:
-            reason = f"the {kind} {ascii(name)[:80]} {problem} and is refused before any rule is asked"
-            return Decision(Approval.BLOCK, RiskLevel.HIGH, "<name>", reason, deciders=(ABSENT_DEFAULT,))
-    return None
-
-
-def _decide(part: Plan | Decision | None, action: Action, context: Context) -> Decision | None:
-    return part.decide(action, context) if part.__class__ is Plan else part  # type: ignore[union-attr, return-value]
-
-
-def _strictest(verdicts: Sequence[Decision | None]) -> Decision:
-    """The layers' answers as one: the strictest approval, the highest risk, all floors and budgets."""
-    if len(verdicts) == 1 and verdicts[0] is not None:
-        return verdicts[0]
-    spoken = [verdict for verdict in verdicts if verdict is not None]
-    opinions = [verdict for verdict in spoken if verdict.matched_rule != NO_OPINION.matched_rule]
-    if not opinions:  # every layer is silent, whatever floors were set
-        opinions = [ABSENT_DEFAULT.decision]
-        spoken.append(ABSENT_DEFAULT.decision)
-    if len(spoken) == 1:
-        return spoken[0]
-    approval = strictest(*(verdict.approval for verdict in spoken))
-    deciding = max(opinions, key=lambda verdict: verdict.approval.strictness)
-    reason = next(verdict.reason for verdict in (*opinions, *spoken) if verdict.approval is approval)
-    return Decision(
-        approval,
-        max(verdict.risk_level for verdict in spoken),
-        deciding.matched_rule,
-        reason,
-        floors=tuple(floor for verdict in spoken for floor in verdict.floors),
-        reserves=tuple(reserve for verdict in spoken for reserve in verdict.reserves),
-        deciders=tuple(decider for verdict in spoken for decider in verdict.deciders),
-    )
+def _rebuild(layers: tuple[tuple[tuple[PolicyDocument, ...], str | None], ...], origin: Origin) -> Policy:
+    return Policy(tuple(Layer(documents, name=name) for documents, name in layers), origin)

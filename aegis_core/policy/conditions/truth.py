@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
     from aegis_core.action import Action
 
-__all__ = ["Condition", "Context", "Finding", "all_of", "word"]
+__all__ = ["Condition", "Context", "Finding", "Truth", "all_of", "word"]
 
 Truth = bool | None
+"""True, False, or None for undecided."""
 
 
 class Context:
