@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from aegis_core.call import Reply, describe
-from aegis_core.result import ResultStatus
+from aegis_core.result import Result, ResultStatus
 
 if TYPE_CHECKING:
     from aegis_core.action import Action
-    from aegis_core.result import Result
 
 __all__ = ["BaseExecutor", "aexecute", "execute"]
 
@@ -35,11 +35,16 @@ async def aexecute(executor: BaseExecutor, action: Action) -> Reply:
     """Run an action through an executor."""
     name = type(executor).__name__
     try:
-        result = await executor.execute(action.for_execution())
-        if result.status is ResultStatus.SUCCESS:
-            return Reply(result.data, claimed_by=name)
+        result: Any = executor.execute(action.for_execution())
+        if inspect.isawaitable(result):  # a plain method will do, too: its effect has happened by now
+            result = await result
     except Exception as error:  # noqa: BLE001 - any exception of the executor is the tool's outcome
         return Reply(None, describe(error), error, name)
+    if not isinstance(result, Result):
+        kind = type(result).__name__
+        return Reply(None, f"{name}.execute returned {kind} where it should return a Result", claimed_by=name)
+    if result.status is ResultStatus.SUCCESS:
+        return Reply(result.data, claimed_by=name)
     return Reply(result.data, result.error or f"the executor reported {result.status}", result.exception, name)
 
 

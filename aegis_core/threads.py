@@ -6,6 +6,7 @@ that up.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import threading
 from concurrent.futures import Future
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["call_in_thread"]
+__all__ = ["call_in_thread", "in_thread"]
 
 T = TypeVar("T")
 
@@ -34,3 +35,27 @@ def call_in_thread(work: Callable[[], T], *, name: str = "aegis") -> Future[T]:
 
     threading.Thread(target=body, name=name, daemon=True).start()
     return future
+
+
+async def in_thread(work: Callable[[], T], *, name: str = "aegis") -> T:
+    """Run blocking work in a thread, from a coroutine; for a sync tool that must not block the event loop.
+
+    A thread cannot be stopped. If the coroutine is cancelled after the work has begun, the work goes on, or has even
+    ended, and nobody sees how: the ``CancelledError`` then says ``aegis_still_running``, and a governed call that ends
+    with it reads ``unknown`` on the trail instead of ``cancelled``.
+    """
+    future = call_in_thread(lambda: _without_stop_iteration(work), name=name)
+    try:
+        return await asyncio.wrap_future(future)
+    except asyncio.CancelledError as error:
+        if not future.cancel():
+            error.aegis_still_running = True  # type: ignore[attr-defined]
+        raise
+
+
+def _without_stop_iteration(work: Callable[[], T]) -> T:
+    """A future can carry everything but this; a coroutine could not raise it either."""
+    try:
+        return work()
+    except StopIteration as error:
+        raise RuntimeError("the work raised StopIteration") from error

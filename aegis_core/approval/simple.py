@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aegis_core.request import ApprovalAnswer
@@ -30,15 +31,21 @@ class CallbackApprovalHandler:
 
     def ask(self, request: ApprovalRequest) -> ApprovalAnswer | Awaitable[ApprovalAnswer]:
         """Ask the function."""
+        if inspect.iscoroutinefunction(self._fn):
+            return self._aask(request)
         reply = self._fn(request)
         return self._later(request, reply) if inspect.isawaitable(reply) else self._read(request, reply)
+
+    async def _aask(self, request: ApprovalRequest) -> ApprovalAnswer:
+        return self._read(request, await self._fn(request))
 
     async def _later(self, request: ApprovalRequest, reply: Awaitable[Any]) -> ApprovalAnswer:
         return self._read(request, await reply)
 
     def _read(self, request: ApprovalRequest, reply: object) -> ApprovalAnswer:
         if isinstance(reply, ApprovalAnswer):
-            return reply
+            answered = reply.approved is not None
+            return replace(reply, approver=self._approver) if answered and reply.approver is None else reply
         if reply is True:
             return request.approve(approver=self._approver)
         reason = None if reply is False else f"the callback returned {type(reply).__name__}, and only True is a yes"

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TerminalApprovalHandler", "describe_request"]
 
-_VALUE_WIDTH = 2000
-
 
 class TerminalApprovalHandler:
     """Asks on the terminal: one question at a time, on standard error, answered on standard input.
@@ -29,29 +27,68 @@ class TerminalApprovalHandler:
     interactive = True
     _one_at_a_time = threading.Lock()
 
+    def __init__(self) -> None:
+        self._waiting: dict[str, threading.Event] = {}
+
     def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
-        """Ask, and wait at most ``request.timeout`` seconds."""
+        """Ask, and wait at most ``request.timeout`` seconds.
+
+        Raises:
+            TimeoutError: Nobody answered in time.
+        """
         if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
-            return request.deny(
-                reason="approval is required and there is no terminal to ask on; "
-                "configure an approval_handler for this program"
-            )
+            return request.deny(reason=f"approval is required and there is no terminal to ask on; {_ADVICE}")
+        if not portability.can_be_asked(sys.stdin):
+            return request.deny(reason=f"approval is required and this program runs in the background; {_ADVICE}")
         deadline = None if request.timeout is None else time.monotonic() + request.timeout
-        if not self._one_at_a_time.acquire(timeout=-1 if request.timeout is None else request.timeout):
-            raise TimeoutError
+        withdrawn = self._waiting[request.id] = threading.Event()
         try:
-            sys.stderr.write(describe_request(request) + "\nApprove this call? [y/N] ")
-            sys.stderr.flush()
-            line = portability.read_line(sys.stdin, deadline)
-            if line is None:
-                sys.stderr.write("\n(no answer in time: denied)\n")
+            if not self._one_at_a_time.acquire(timeout=-1 if request.timeout is None else request.timeout):
                 raise TimeoutError
+            try:
+                line = self._converse(request, deadline, withdrawn)
+            finally:
+                self._one_at_a_time.release()
         finally:
-            self._one_at_a_time.release()
+            del self._waiting[request.id]
+        if line is None:
+            raise TimeoutError
         approver = f"terminal:{portability.user_name()}"
-        if line.strip().lower() in ("y", "yes"):
-            return request.approve(approver=approver)
-        return request.deny(approver=approver)
+        return request.approve(approver=approver) if line in _YES else request.deny(approver=approver)
+
+    def withdraw(self, request: ApprovalRequest) -> None:
+        """The call no longer waits: take the question back, so that a later answer is not taken for another's."""
+        waiting = self._waiting.get(request.id)
+        if waiting is not None:
+            waiting.set()
+
+    def _converse(self, request: ApprovalRequest, deadline: float | None, withdrawn: threading.Event) -> str | None:
+        """Show the request, in full if that is wanted, and return the answer; None if there is none."""
+        if withdrawn.is_set():
+            return None
+        shown, whole = describe_request(request, width=_WIDTH), describe_request(request)
+        cut = shown != whole
+        portability.discard_typed(sys.stdin)
+        question = "Approve this call? [y/N, v to view it in full] " if cut else "Approve this call? [y/N] "
+        _say(f"{shown}\n{question}")
+        while (line := portability.read_line(sys.stdin, deadline, give_up=withdrawn.is_set)) is not None:
+            line = line.strip().lower()
+            if not cut or line not in _VIEW:
+                return line
+            _say(f"{whole}\n{question}")
+        _say("\n(no longer waiting for an answer)\n")
+        return None
+
+
+_ADVICE = "configure an approval_handler for this program"
+_WIDTH = 1000
+_YES = ("y", "yes")
+_VIEW = ("v", "view")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def _is_terminal(stream: object) -> bool:
@@ -61,8 +98,14 @@ def _is_terminal(stream: object) -> bool:
         return False
 
 
-def describe_request(request: ApprovalRequest, *, redactor: Redactor | None = None) -> str:
-    """A request as lines of text for a person: exactly what will run, invisible characters visible, secrets masked."""
+def describe_request(request: ApprovalRequest, *, width: int | None = None, redactor: Redactor | None = None) -> str:
+    """A request as lines of text for a person: exactly what will run, invisible characters visible, secrets masked.
+
+    Args:
+        request: The request.
+        width: Characters of one value to show; None for all.
+        redactor: Masks secrets; default the default one.
+    """
     action, decision = request.action, request.decision
     risk = decision.risk_level.name.lower()
     lines = [
@@ -75,8 +118,9 @@ def describe_request(request: ApprovalRequest, *, redactor: Redactor | None = No
             lines.append(f"  {label:7} {visible(value)}")
     for name, value in (redactor or Redactor()).params(action.params).items():
         text = visible(value if isinstance(value, str) else repr(value))
-        shown = text if len(text) <= _VALUE_WIDTH else f"{text[:_VALUE_WIDTH]}… ({len(text)} characters)"
-        lines.append(f"  {visible(name)} = {shown}")
+        if width is not None and len(text) > width:
+            text = f"{text[:width]}… ({len(text)} characters)"
+        lines.append(f"  {visible(name)} = {text}")
     if request.opaque:
         lines.append(f"  not bound by your answer (passed by reference): {visible(', '.join(request.opaque))}")
     return "\n".join(lines)
