@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_core.errors import AuditError
 from aegis_core.record import BudgetExhausted, Event, GrantUnavailable, Outcome
+from aegis_core.redact import MASK, Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aegis_core.record import Record, Sink
-    from aegis_core.redact import Redactor
 
 __all__ = ["Trail"]
 
 _log = logging.getLogger("aegis")
 _SIGNALS = (GrantUnavailable, BudgetExhausted)
+_SINK = ("write", "awrite", "digest", "close")
 
 
 class Trail:
@@ -35,7 +36,7 @@ class Trail:
 
     def __init__(self, sinks: Sink | Sequence[Sink] | None) -> None:
         self._owned = sinks is None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # held while catching up, which may have to open the default file
         self._authority: Sink | None = None
         self._mirrors: tuple[Sink, ...] = ()
         self._unwritten: deque[tuple[Record, Redactor | None]] = deque()
@@ -44,9 +45,10 @@ class Trail:
         if sinks is not None:
             given: tuple[Any, ...] = tuple(sinks) if isinstance(sinks, (list, tuple)) else (sinks,)
             for sink in given:
-                if not callable(getattr(sink, "write", None)):
+                missing = [name for name in _SINK if not callable(getattr(sink, name, None))]
+                if missing or isinstance(sink, type):
                     raise TypeError(
-                        f"audit_logger must be an audit sink (see AuditStore) or a list of them, got {sink!r}"
+                        f"audit_logger must be a sink such as AuditLogger('trail.db'), or a list of sinks, got {sink!r}"
                     )
             if not given:
                 raise ValueError("audit_logger is an empty list; give at least one sink, or None for the default file")
@@ -57,13 +59,13 @@ class Trail:
         """The sink whose word counts; opens the default file if there is none yet.
 
         Raises:
-            AuditError: If it cannot be opened, or the runtime has been closed.
+            AuditError: If it cannot be opened, or the runtime was closed before it ever was.
         """
         if self._authority is None:
             with self._lock:
-                if self._closed:
-                    raise AuditError("this runtime has been closed; make a new one")
                 if self._authority is None:
+                    if self._closed:
+                        raise AuditError(_CLOSED)
                     from aegis_core.audit.sqlite import AuditLogger  # noqa: PLC0415 - loads sqlite3
 
                     self._authority = AuditLogger()
@@ -77,41 +79,102 @@ class Trail:
             GrantUnavailable, BudgetExhausted: See `Sink.write`.
         """
         try:
-            if self._unwritten:
-                self._catch_up()
+            if self._unwritten or self._closed:
+                self._prepare(record)
             self.authority.write(record, self.redactor)
         except Exception as error:  # noqa: BLE001 - a sink may fail in any way; unwritten is unwritten
             self._failed(record, error)
         else:
-            if self._mirrors:
-                self._mirror(record)
+            for mirror in self._mirrors:
+                try:
+                    mirror.write(record, self.redactor)
+                except Exception:  # noqa: BLE001 - mirrors carry no promise and must not disturb the call
+                    _mirror_failed(mirror)
 
     async def awrite(self, record: Record) -> None:
         """`write` from a coroutine."""
         try:
-            if self._unwritten:
-                self._catch_up()
+            if self._unwritten or self._closed:
+                self._prepare(record)
             await self.authority.awrite(record, self.redactor)
         except Exception as error:  # noqa: BLE001 - a sink may fail in any way; unwritten is unwritten
             self._failed(record, error)
         else:
-            if self._mirrors:
-                self._mirror(record)
+            for mirror in self._mirrors:
+                try:
+                    await mirror.awrite(record, self.redactor)
+                except Exception:  # noqa: BLE001 - mirrors carry no promise and must not disturb the call
+                    _mirror_failed(mirror)
 
     def digest(self, data: bytes) -> str:
-        """The authority's keyed digest of ``data``."""
-        return self.authority.digest(data)
+        """The authority's keyed digest of ``data``.
+
+        Raises:
+            AuditError: It has no key to take one with.
+        """
+        try:
+            return self.authority.digest(data)
+        except AuditError:
+            raise
+        except Exception as error:
+            raise AuditError(f"the audit trail's key cannot be used: {type(error).__name__}: {error}") from error
+
+    def changes(self) -> int | None:
+        """A number that changes whenever anybody writes to the authority; None if it cannot tell."""
+        look = getattr(self.authority, "changes", None)
+        try:
+            return None if look is None else look()
+        except AuditError:  # nothing was written yet
+            return None
+
+    def history(self, session_id: str, *, after: int = 0) -> list[tuple[int, str, str]]:
+        """The calls begun in a session, as the authority has them on record.
+
+        Args:
+            session_id: The session.
+            after: A position; only calls after it are wanted (others may come along).
+
+        Returns:
+            ``(position, type, target)`` per call, oldest first.
+
+        Raises:
+            AuditError: They cannot be told: the authority cannot be read, or names were masked when they were written.
+        """
+        read = getattr(self.authority, "history", None)
+        if read is None:
+            raise AuditError(f"{type(self.authority).__name__} cannot be read back")
+        redactor = self.redactor or Redactor()
+        calls: list[tuple[int, str, str]] = read(session_id, after=after)
+        if redactor.name(session_id) != session_id or any(MASK in name for _, *names in calls for name in names):
+            raise AuditError("the names on the trail are masked, so what was begun in the session cannot be told")
+        return calls
 
     def close(self) -> None:
-        """Write what is still unwritten and close the sink opened here; others belong to whoever made them."""
+        """Write what is still unwritten and close the sink opened here; others belong to whoever made them.
+
+        Nothing new is written from now on; how calls in flight end still is, if the sink can. Idempotent.
+
+        Raises:
+            AuditError: Something that was held back cannot be written now either, and is lost.
+        """
+        self._closed = True
         try:
             if self._unwritten:
                 self._catch_up()
+        except Exception as error:
+            lost = [_what(record) for record, _ in self._unwritten]
+            self._unwritten.clear()
+            raise AuditError(f"lost to the audit trail: {', '.join(lost)}: {error}") from error
         finally:
-            self._closed = self._owned
             if self._owned and self._authority is not None:
-                authority, self._authority = self._authority, None
-                authority.close()
+                self._authority.close()
+
+    def _prepare(self, record: Record) -> None:
+        """Before a record is written: nothing new after the end, and nothing before what happened earlier."""
+        if self._closed and not isinstance(record, (Outcome, Event)):
+            raise AuditError(_CLOSED)
+        if self._unwritten:
+            self._catch_up()
 
     def _catch_up(self) -> None:
         """Write what has happened and is not on record yet; raises while that is impossible."""
@@ -127,11 +190,10 @@ class Trail:
             raise error
         if isinstance(record, (Outcome, Event)):
             self._unwritten.append((record, self.redactor))
-            what = (
-                f"the outcome of call {record.call_id}" if isinstance(record, Outcome) else f"the event {record.kind!r}"
-            )
             _log.critical(
-                "%s could not be written to the audit trail and is held back; new calls are refused: %s", what, error
+                "%s could not be written to the audit trail and is held back; new calls are refused: %s",
+                _what(record),
+                error,
             )
             return
         _log.critical("a call could not be written to the audit trail and does not run: %s", error)
@@ -139,9 +201,13 @@ class Trail:
             raise error
         raise AuditError(f"the audit trail could not be written: {type(error).__name__}: {error}") from error
 
-    def _mirror(self, record: Record) -> None:
-        for mirror in self._mirrors:
-            try:
-                mirror.write(record, self.redactor)
-            except Exception:  # noqa: BLE001 - mirrors carry no promise and must not disturb the call
-                _log.warning("an audit mirror (%s) failed", type(mirror).__name__, exc_info=True)
+
+_CLOSED = "this runtime has been closed; make a new one"
+
+
+def _what(record: Record) -> str:
+    return f"the event {record.kind!r}" if isinstance(record, Event) else f"the outcome of call {record.call_id}"
+
+
+def _mirror_failed(mirror: Sink) -> None:
+    _log.warning("an audit mirror (%s) failed", type(mirror).__name__, exc_info=True)

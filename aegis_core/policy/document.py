@@ -16,6 +16,8 @@ from aegis_core.decision import Approval, RiskLevel
 from aegis_core.errors import PolicyError, Problem
 from aegis_core.policy.conditions.grammar import Conditions
 from aegis_core.policy.globs import glob_problem
+from aegis_core.policy.results import RedactDocument, ResultRuleDocument
+from aegis_core.policy.trust import TrustDocument
 from aegis_core.policy.yamltext import parse_yaml
 
 __all__ = ["Defaults", "Match", "PolicyDocument", "RuleDocument", "document_from_dict", "document_from_text"]
@@ -92,6 +94,15 @@ class RuleDocument(_Strict):
     approval: AnyApproval = Field(description="auto (run), approve (ask a person first) or block.")
 
     @model_validator(mode="after")
+    def _budget_opens(self) -> RuleDocument:
+        if self.conditions is not None and self.conditions.calls is not None and self.approval is not Approval.AUTO:
+            raise ValueError(
+                f"calls stands on rules with approval: auto only, not {self.approval.value}: past the limit a rule no longer "
+                "applies, and a rule that asks or blocks would open"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _reserved(self) -> RuleDocument:
         if self.name.startswith("<") or not self.name.isprintable():
             raise ValueError(f"rule name {self.name!r} must be printable and must not begin with '<'")
@@ -106,6 +117,13 @@ class PolicyDocument(_Strict):
     ]
     defaults: Defaults | None = Field(None, description="What happens to calls no rule decides; absent: medium, block.")
     rules: tuple[RuleDocument, ...] = Field((), description="Walked in order; the first that holds decides.", strict=False)
+    trust: tuple[TrustDocument, ...] = Field(
+        (), description="Which tools' results count as trusted for param_from; the first entry that matches decides.", strict=False
+    )
+    results: tuple[ResultRuleDocument, ...] = Field(
+        (), description="What happens to what tools return; all that apply do, in order, block last.", strict=False
+    )
+    redact: RedactDocument | None = Field(None, description="More secrets to keep off the trail.")
 
 
 def _did_you_mean(word: object, known: typing.Iterable[str]) -> str:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aegis_core.decision import Decision
 from aegis_core.policy.index import RuleIndex
+from aegis_core.policy.results import ResultRule
 from aegis_core.policy.rule import ABSENT_DEFAULT, Default, Rule
+from aegis_core.policy.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,12 +90,14 @@ class Layer:
             abstains where no rule decides, and a policy that stands alone blocks.
     """
 
-    __slots__ = ("_index", "_silent", "_verdicts", "default", "documents", "name", "rules")
+    __slots__ = ("_index", "_silent", "_verdicts", "default", "documents", "name", "results", "rules", "trust")
 
     def __init__(self, documents: tuple[PolicyDocument, ...], *, name: str | None = None) -> None:
         self.name = name
         self.documents = documents
-        self.rules = tuple(Rule(rule, name) for document in documents for rule in document.rules)
+        self.trust = Trust(entry for document in documents for entry in document.trust)
+        self.rules = tuple(Rule(rule, name, self.trust) for document in documents for rule in document.rules)
+        self.results = tuple(ResultRule(rule, name) for document in documents for rule in document.results)
         self._verdicts = tuple(map(Verdict, self.rules))
         self._index = RuleIndex([(rule.document.match.type, rule.document.match.target) for rule in self.rules])
         defaults = documents[0].defaults

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,8 +13,9 @@ from aegis_core.policy.conditions.truth import Context
 from aegis_core.policy.layer import Layer, Plan, Verdict, decide
 from aegis_core.policy.loading import load_dict, load_file, load_text
 from aegis_core.policy.names import refusal
+from aegis_core.policy.needs import Needs
 from aegis_core.policy.origin import Layered, Merged
-from aegis_core.policy.rule import ABSENT_DEFAULT
+from aegis_core.policy.rule import ABSENT_DEFAULT, Rule
 
 if TYPE_CHECKING:
     import os
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from aegis_core.policy.document import PolicyDocument
     from aegis_core.policy.explain import Explanation
     from aegis_core.policy.origin import Origin
-    from aegis_core.policy.rule import Names, Rule
+    from aegis_core.policy.rule import Names
 
 __all__ = ["Policy"]
 
@@ -41,9 +43,10 @@ class Policy:
     Make one with `from_yaml`, `from_string` or `from_dict`.
     """
 
-    __slots__ = ("_digest", "_memo", "_only", "_vetted", "layers", "origin")
+    __slots__ = ("_digest", "_memo", "_only", "_vetted", "layers", "needs", "origin")
 
     layers: tuple[Layer, ...]
+    needs: Needs
     origin: Origin
     _digest: str
     _memo: dict[Names, _Plans]
@@ -58,6 +61,7 @@ class Policy:
         put("_vetted", set())
         put("_only", layers[0] if len(layers) == 1 else None)
         put("_digest", "")
+        put("needs", Needs(layers))
 
     # --- loading ---
 
@@ -130,7 +134,9 @@ class Policy:
         if plan.__class__ is Decision:
             return plan
         context = Context(session, now)
-        return decide([part.judge(action, context) if isinstance(part, Plan) else part for part in plan])
+        verdicts = [part.judge(action, context) if isinstance(part, Plan) else part for part in plan]
+        decision = decide(verdicts)
+        return _reserving(decision, verdicts, action) if self.needs.budgets else decision
 
     def explain(self, action: Action, *, session: Any = None, now: datetime | None = None) -> Explanation:
         """Why the decision is what it is: every rule looked at, every condition, its value, truth and reason."""
@@ -228,6 +234,14 @@ class Policy:
 
     def __repr__(self) -> str:
         return f"Policy({len(self.rules)} rules from {', '.join(self.sources)})"
+
+
+def _reserving(decision: Decision, verdicts: list[Verdict], action: Action) -> Decision:
+    """The decision with the budgets to take: of every rule that decided for its layer."""
+    budgets = [verdict.decider.budget for verdict in verdicts if isinstance(verdict.decider, Rule)]
+    taken = [budget.reservation(action) for budget in budgets if budget is not None]
+    reserves = tuple(reservation for reservation in taken if reservation is not None)
+    return replace(decision, reserves=reserves) if reserves else decision
 
 
 def _rebuild(layers: tuple[tuple[tuple[PolicyDocument, ...], str | None], ...], origin: Origin) -> Policy:

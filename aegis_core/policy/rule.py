@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_core.decision import Approval, Decision, Floor, RiskLevel
 from aegis_core.policy.conditions.grammar import compile_conditions
+from aegis_core.policy.conditions.session import Budget
 from aegis_core.policy.globs import match_any, parse_glob
+from aegis_core.policy.trust import NOBODY
 
 if TYPE_CHECKING:
     from aegis_core.action import Action
     from aegis_core.policy.conditions.truth import Condition, Context, Truth
     from aegis_core.policy.document import Match, RuleDocument
     from aegis_core.policy.globs import Glob, Test
+    from aegis_core.policy.trust import Trust
 
 __all__ = ["ABSENT_DEFAULT", "Default", "Names", "Rule"]
 
@@ -30,20 +33,27 @@ class Rule:
     Attributes:
         name: Its name, with its layer's name in front under a hierarchy (``org/block_drop``).
         document: The rule as it stands in the file.
+        budget: The budget of which a unit is taken when it decides, or None.
         conditions: Its compiled conditions, cheapest first.
         decision: The decision when this rule alone decides.
         floor: The floor it sets when it cannot be decided.
     """
 
-    __slots__ = ("_digest", "_exact", "_globs", "_layer", "approval", "conditions", "decision", "document", "floor", "name")
+    __slots__ = (
+        "_digest", "_exact", "_globs", "_layer", "_trust",
+        "approval", "budget", "conditions", "decision", "document", "floor", "name",
+    )  # fmt: skip
 
-    def __init__(self, document: RuleDocument, layer: str | None = None) -> None:
+    def __init__(self, document: RuleDocument, layer: str | None = None, trust: Trust = NOBODY) -> None:
         name = document.name if layer is None else f"{layer}/{document.name}"
         self._layer = layer
+        self._trust = trust
         self.document = document
         self.name = name
         self.approval: Approval = document.approval
-        self.conditions: tuple[Condition, ...] = compile_conditions(document.conditions) if document.conditions else ()
+        asked = document.conditions
+        self.budget = Budget(name, asked.calls) if asked is not None and asked.calls is not None else None
+        self.conditions: tuple[Condition, ...] = compile_conditions(asked, self.budget, trust) if asked is not None else ()
         self.floor = Floor(name, document.approval, document.risk_level)
         reason = f"{_VERBS[document.approval]} by rule {name!r}"
         self.decision = Decision(document.approval, document.risk_level, name, reason, deciders=(self,))
@@ -95,7 +105,7 @@ class Rule:
         return self._digest
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (Rule, (self.document, self._layer))
+        return (Rule, (self.document, self._layer, self._trust))
 
     def __repr__(self) -> str:
         return f"Rule({self.name!r}, {self.approval.value})"

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from aegis_core.policy.arguments import ARGUMENTS, EmailSpec, MissingExtra, PathSpec, ShellSpec, UrlSpec
 from aegis_core.policy.conditions.clock import TimeWindow, load_timezone, parse_clock
 from aegis_core.policy.conditions.params import COMPARISONS, ParamCondition, compile_regex
+from aegis_core.policy.conditions.session import After, CallsDocument, ParamFrom, Sources
+from aegis_core.policy.trust import NOBODY, ToolMatch, ToolPattern
 
 if TYPE_CHECKING:
+    from aegis_core.policy.conditions.session import Budget
+    from aegis_core.policy.conditions.params import ValueTest
     from aegis_core.policy.conditions.truth import Condition
+    from aegis_core.policy.trust import Trust
 
 __all__ = ["Conditions", "compile_conditions"]
 
@@ -78,6 +85,26 @@ def _choices(value: object) -> object:
     return value
 
 
+@lru_cache(maxsize=4096)
+def _argument(kind: str, spec: Any) -> ValueTest:
+    """The test that a condition about an argument compiles to; made once, when the file is checked."""
+    test: ValueTest = ARGUMENTS[kind][1](spec)
+    return test
+
+
+def _usable(kind: str) -> AfterValidator:
+    """A condition whose parser is not installed is an error of the file, not of the first call."""
+
+    def check(spec: Any) -> Any:
+        try:
+            _argument(kind, spec)
+        except MissingExtra as missing:
+            raise ValueError(str(missing)) from None
+        return spec
+
+    return AfterValidator(check)
+
+
 Param = Annotated[str, BeforeValidator(_path)]
 Clock = Annotated[str, BeforeValidator(_clock)]
 Orderable = Annotated[int | float | str, BeforeValidator(_orderable)]
@@ -104,12 +131,31 @@ class Conditions(BaseModel):
     param_matches: dict[Param, Annotated[str, BeforeValidator(_pattern)]] | None = Field(
         None, description="RE2 finds this pattern anywhere in the text."
     )
+    param_path: dict[Param, Annotated[PathSpec, _usable("param_path")]] | None = Field(
+        None, description="The parameter is a path, and lies where this says."
+    )
+    param_url: dict[Param, Annotated[UrlSpec, _usable("param_url")]] | None = Field(
+        None, description="The parameter is a URL, and leads where this says."
+    )
+    param_shell: dict[Param, Annotated[ShellSpec, _usable("param_shell")]] | None = Field(
+        None, description="The parameter is a shell command, and runs what this says."
+    )
+    param_email: dict[Param, Annotated[EmailSpec, _usable("param_email")]] | None = Field(
+        None, description="The parameter holds e-mail addresses, and all of them are what this says."
+    )
     time_after: Clock | None = Field(None, description="Not before this time of day, HH:MM (inclusive).")
     time_before: Clock | None = Field(None, description="Before this time of day, HH:MM (exclusive).")
     weekdays: Annotated[tuple[int, ...], BeforeValidator(_weekdays, json_schema_input_type=list[int | str])] | None = Field(
         None, description="Days the window begins on: 1-7 (1 is Monday) or mon-sun."
     )
     timezone: Annotated[str, BeforeValidator(_zone)] | None = Field(None, description="IANA name; default UTC.")
+    after: ToolMatch | None = Field(None, description="Such a call was begun in the session before this one.")
+    calls: CallsDocument | None = Field(
+        None, description="A budget: past so many calls the rule no longer applies. Only on rules with approval auto."
+    )
+    param_from: dict[Param, Sources] | None = Field(
+        None, description="The value was stated by the user, or returned by a tool that `trust` names: [user, trusted]."
+    )
 
     @model_validator(mode="after")
     def _window(self) -> Conditions:
@@ -132,15 +178,30 @@ class Conditions(BaseModel):
         return self
 
 
-def compile_conditions(conditions: Conditions) -> tuple[Condition, ...]:
-    """Compile, cheapest first: all of them must hold, and a cheap false spares the rest."""
+def compile_conditions(conditions: Conditions, budget: Budget | None = None, trust: Trust = NOBODY) -> tuple[Condition, ...]:
+    """Compile, cheapest first: all of them must hold, and a cheap false spares the rest.
+
+    Args:
+        conditions: What the rule says.
+        budget: The rule's budget, if it has one: it takes a unit of it when the rule decides.
+        trust: What the policy says about the tools whose results count as trusted.
+    """
     compiled: list[Condition] = []
+    if conditions.after is not None:
+        compiled.append(After(ToolPattern.of(conditions.after)))
     if {"time_after", "time_before", "weekdays"} & conditions.model_fields_set:
         compiled.append(_time_window(conditions))
     for kind, make in COMPARISONS.items():
         for path, expected in (getattr(conditions, kind) or {}).items():
             whole = kind == "param_contains" or (kind == "param_eq" and isinstance(expected, list | dict))
             compiled.append(ParamCondition(kind, path, make(expected), whole=whole))
+    for kind in ARGUMENTS:
+        for path, spec in (getattr(conditions, kind) or {}).items():
+            compiled.append(ParamCondition(kind, path, _argument(kind, spec)))
+    for path, sources in (conditions.param_from or {}).items():
+        compiled.append(ParamFrom(path, sources, trust))
+    if budget is not None:
+        compiled.append(budget)
     return tuple(compiled)
 
 

@@ -63,6 +63,12 @@ class ParamCondition:
         self.whole = whole
         self._steps = _steps(path)
 
+    def testing(self, test: ValueTest) -> ParamCondition:
+        """The same parameter, put to another test."""
+        other = object.__new__(ParamCondition)
+        other.kind, other.path, other.whole, other._steps, other.test = self.kind, self.path, self.whole, self._steps, test
+        return other
+
     def judge(self, action: Action, _context: Context) -> bool | None:
         params = action.params
         value = params.get(self.path, _ABSENT)
