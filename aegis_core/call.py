@@ -19,7 +19,7 @@ Outcomes are sent in; exceptions are never thrown into the generator (``StopIter
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aegis_core.decision import Approval, Decision
 from aegis_core.errors import ApprovalError
@@ -28,6 +28,7 @@ from aegis_core.record import Outcome as OutcomeRecord
 from aegis_core.request import ApprovalAnswer, ApprovalRequest
 from aegis_core.result import Result, ResultStatus
 from aegis_core.snapshot import excerpt
+from aegis_core.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -35,37 +36,60 @@ if TYPE_CHECKING:
     from aegis_core.action import Action
     from aegis_core.record import Record
 
-__all__ = ["Ask", "Execute", "Outcome", "Reply", "Step", "Terms", "Write", "governed_call"]
+__all__ = [
+    "Ask",
+    "Execute",
+    "Outcome",
+    "Recall",
+    "Reply",
+    "Step",
+    "Terms",
+    "Write",
+    "describe",
+    "ending",
+    "governed_call",
+]
 
 MAX_ROUNDS = 8
 """How often one call may be asked about or judged anew (policy changed, grant used up, edited) before it is denied."""
 
 
-@dataclass(frozen=True, slots=True)
+# Steps and outcomes are plain dataclasses, though nobody changes them: frozen ones take three times as long to make.
+
+
+@dataclass(slots=True)
 class Ask:
     """Put the request to a person. The outcome's value is whatever came back."""
 
     request: ApprovalRequest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Write:
     """Write the record down; the outcome's error says that it is not on record."""
 
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Execute:
-    """Run the tool with a fresh copy of the action's params. The outcome's value may be a `Reply`."""
+    """Run the tool with a fresh copy of the params of the action in the intent. The outcome's value may be a `Reply`."""
 
-    action: Action
-
-
-Step = Ask | Write | Execute
+    intent: Intent
 
 
-class Outcome(NamedTuple):
+@dataclass(slots=True)
+class Recall:
+    """See what the trail knows of the session, before the call is judged. Its failure is the judgement's doubt."""
+
+    session_id: str
+
+
+Step = Ask | Write | Execute | Recall
+
+
+@dataclass(slots=True)
+class Outcome:
     """What became of a step: a value, or an error."""
 
     value: Any = None
@@ -99,6 +123,11 @@ class Terms(Protocol):
     request_lifetime: float
     """Seconds after which an answer to a request is refused."""
 
+    @property
+    def recalls(self) -> bool:
+        """Whether judging a call takes what the trail knows of its session."""
+        ...
+
     def judge(self, action: Action) -> tuple[Decision, str]:
         """The decision under the policy in force now, and that policy's digest."""
         ...
@@ -109,6 +138,14 @@ class Terms(Protocol):
 
     def exhausted(self, budget: BudgetExhausted) -> None:
         """Take note that a budget is used up, so that the next `judge` knows."""
+        ...
+
+    def screen(self, action: Action, value: Any) -> tuple[Any, tuple[str, ...]]:
+        """What the caller may get of what the tool returned, and the result rules that changed it."""
+        ...
+
+    def learn(self, action: Action, value: Any) -> None:
+        """Take note of what a call returned, so that later calls of its session can be judged by it."""
         ...
 
 
@@ -130,16 +167,16 @@ def governed_call(
         AuditError: The intent could not be written down; the tool did not run.
         BaseException: A cancellation, after it was recorded.
     """
-    decision, policy_digest = terms.judge(action)
-    answer: ApprovalAnswer | None = None
-    asked: ApprovalRequest | None = None
+    decision, policy_digest = yield from _judge(action, terms)
+    answer: ApprovalAnswer | None = None  # the last yes, for the record
+    asked: ApprovalRequest | None = None  # what it said yes to, if that still is the call
     for _ in range(MAX_ROUNDS):
         if terms.enforced and decision.approval is Approval.BLOCK:
-            refusal = Refusal(
-                call_id, now_us(), action, decision, policy_digest, ResultStatus.BLOCKED, decision.reason, answer
+            status, reason = ResultStatus.BLOCKED, decision.reason
+            return (
+                yield from _refuse(Refusal(call_id, now_us(), action, decision, policy_digest, status, reason, answer))
             )
-            return (yield from _refuse(refusal))
-        if terms.enforced and decision.approval is Approval.APPROVE and not _stands(answer, asked, decision):
+        if terms.enforced and decision.approval is Approval.APPROVE and not _stands(asked, decision):
             asked = _request(call_id, action, decision, policy_digest, terms)
             reply = yield Ask(asked)
             no = _why_not(reply, asked, can_edit=can_edit)
@@ -149,15 +186,16 @@ def governed_call(
                 refusal = Refusal(call_id, now_us(), action, decision, policy_digest, status, reason, given, asked.id)
                 return (yield from _refuse(refusal, reply.error))
             answer = reply.value
-            if answer is not None and answer.edits:
-                action, answer, asked = edited(action, answer), None, None
+            assert answer is not None
+            if answer.edits:  # a new action: this yes goes on record with it, and stands for nothing it may need
+                action, asked = edited(action, answer), None
             decision, policy_digest = terms.judge(action)
             continue
         # A yes stays on the record (and its grant is consumed) also where the policy in force now asks nobody any more.
         intent = Intent(call_id, now_us(), action, decision, policy_digest, enforced=terms.enforced, answer=answer)
         written = yield Write(intent)
         if written.error is None:
-            return (yield from _execute(intent))
+            return (yield from _execute(intent, terms))
         if isinstance(written.error, GrantUnavailable):
             answer, asked = None, None
         elif isinstance(written.error, BudgetExhausted):
@@ -166,16 +204,23 @@ def governed_call(
             if not isinstance(written.error, Exception):  # cancelled while the intent was on its way to disk
                 yield Write(_cancelled(intent))
             raise written.error
-        decision, policy_digest = terms.judge(action)
+        decision, policy_digest = yield from _judge(action, terms)
     reason = f"the call was judged {MAX_ROUNDS} times without coming to rest; try again"
     refusal = Refusal(call_id, now_us(), action, decision, policy_digest, ResultStatus.DENIED, reason, answer)
     return (yield from _refuse(refusal))
 
 
-def _request(
-    call_id: str, action: Action, decision: Decision, policy_digest: str, terms: Terms
-) -> ApprovalRequest:
-    created = now_us()
+def _judge(action: Action, terms: Terms) -> Generator[Step, Outcome, tuple[Decision, str]]:
+    """The decision under the policy in force now, knowing what the trail knows now."""
+    if terms.recalls and action.session_id is not None:
+        recalled = yield Recall(action.session_id)
+        if recalled.error is not None and not isinstance(recalled.error, Exception):
+            raise recalled.error  # cancelled, before anything was decided
+    return terms.judge(action)
+
+
+def _request(call_id: str, action: Action, decision: Decision, policy_digest: str, terms: Terms) -> ApprovalRequest:
+    created, lifetime = now_us(), terms.request_lifetime
     return ApprovalRequest(
         id=new_id(),
         call_id=call_id,
@@ -184,17 +229,15 @@ def _request(
         digest=terms.bind(action, decision),
         policy_digest=policy_digest,
         created_at=created,
-        expires_at=created + int(terms.request_lifetime * 1e6),
-        timeout=terms.approval_timeout,
+        expires_at=created + int(lifetime * 1e6),
+        timeout=lifetime if terms.approval_timeout is None else min(terms.approval_timeout, lifetime),
         opaque=action.opaque_params(),
     )
 
 
-def _stands(answer: ApprovalAnswer | None, asked: ApprovalRequest | None, decision: Decision) -> bool:
-    """Whether a yes given before still covers the decision: the same requirement by the same rules."""
-    if answer is None or asked is None:
-        return False
-    return decision.rules_digest == asked.decision.rules_digest
+def _stands(asked: ApprovalRequest | None, decision: Decision) -> bool:
+    """Whether the yes to what was asked covers the decision: the same requirement by the same rules."""
+    return asked is not None and asked.decision.rules_digest == decision.rules_digest
 
 
 def _why_not(reply: Outcome, request: ApprovalRequest, *, can_edit: bool) -> tuple[ResultStatus, str] | None:
@@ -202,12 +245,14 @@ def _why_not(reply: Outcome, request: ApprovalRequest, *, can_edit: bool) -> tup
     error, answer = reply.error, reply.value
     rule = request.decision.matched_rule
     if isinstance(error, TimeoutError):
-        waited = f" within {request.timeout:g} s" if request.timeout is not None else ""
-        return ResultStatus.DENIED, f"denied (timeout): nobody answered the approval required by rule {rule!r}{waited}"
+        waited = f"within {request.timeout:g} s"
+        return ResultStatus.DENIED, f"denied (timeout): nobody answered the approval required by rule {rule!r} {waited}"
     if error is not None:
         if not isinstance(error, Exception):
             return ResultStatus.CANCELLED, "cancelled while waiting for approval"
-        detail = str(error) if isinstance(error, ApprovalError) else f"the approval handler raised {type(error).__name__}"
+        detail = (
+            str(error) if isinstance(error, ApprovalError) else f"the approval handler raised {type(error).__name__}"
+        )
         return ResultStatus.DENIED, f"denied: no approval could be obtained for rule {rule!r}: {detail}"
     if not isinstance(answer, ApprovalAnswer):
         return ResultStatus.DENIED, f"denied: the approval handler answered {type(answer).__name__}, which is not a yes"
@@ -219,13 +264,18 @@ def _why_not(reply: Outcome, request: ApprovalRequest, *, can_edit: bool) -> tup
         return ResultStatus.DENIED, f"denied{by}: {answer.reason or f'approval required by rule {rule!r} was refused'}"
     if not answer.is_yes_to(request):
         return ResultStatus.DENIED, "denied: the answer belongs to another request"
+    if now_us() > request.expires_at:
+        return ResultStatus.DENIED, "denied: the answer came after the request had expired"
     if answer.approver is not None and answer.approver == request.action.agent:
         return ResultStatus.DENIED, f"denied: {answer.approver!r} asked for this call and cannot approve it"
     if answer.grant is not None and not request.action.bindable:
         names = ", ".join(request.opaque)
         return ResultStatus.DENIED, f"denied: a stored approval cannot cover arguments passed by reference ({names})"
     if answer.edits and not can_edit:
-        return ResultStatus.DENIED, "denied: the approver changed the arguments, and this integration cannot pass them on"
+        return (
+            ResultStatus.DENIED,
+            "denied: the approver changed the arguments, and this integration cannot pass them on",
+        )
     return None
 
 
@@ -251,28 +301,24 @@ def _refuse(refusal: Refusal, error: BaseException | None = None) -> Generator[S
 
 def _sentence(refusal: Refusal) -> str:
     """The refusal as a model should read it: what, why, and that trying again changes nothing."""
-    tool = refusal.action.type
+    sentence = f"{refusal.action.type}: {refusal.reason}. The call did not run."
     if refusal.status is ResultStatus.PENDING_APPROVAL:
-        return f"{tool}: {refusal.reason}. The call did not run. Call again with the same arguments once it is approved."
-    return f"{tool}: {refusal.reason}. The call did not run."
+        sentence += " Call again with the same arguments once it is approved."
+    return visible(sentence)
 
 
-def _execute(intent: Intent) -> Generator[Step, Outcome, Result]:
+def _execute(intent: Intent, terms: Terms) -> Generator[Step, Outcome, Result]:
     """Run the tool and record how it ended. The intent is on disk by now."""
     started = now_us()
-    outcome = yield Execute(intent.action)
+    outcome = yield Execute(intent)
     ended = now_us()
-    data, error, exception, claimed_by = outcome.value, None, outcome.error, "tool"
-    if exception is None and data.__class__ is Reply:
-        data, error, exception, claimed_by = data.value, data.failed, data.exception, data.claimed_by
-    if exception is not None and error is None:
-        error = describe(exception)
-    if error is None:
-        status = ResultStatus.SUCCESS
-    elif exception is not None and not isinstance(exception, Exception):
-        status = ResultStatus.UNKNOWN if getattr(exception, "aegis_still_running", False) else ResultStatus.CANCELLED
-    else:
-        status = ResultStatus.FAILED
+    status, data, error, exception, claimed_by = ending(outcome)
+    data, changes = terms.screen(intent.action, data)
+    if error is not None and exception is None:  # the tool's own words, like its data
+        error, more = terms.screen(intent.action, error)
+        changes = tuple(dict.fromkeys(changes + more))
+    if status is ResultStatus.SUCCESS:
+        terms.learn(intent.action, data)
     record = OutcomeRecord(
         intent.call_id,
         ended,
@@ -280,16 +326,40 @@ def _execute(intent: Intent) -> Generator[Step, Outcome, Result]:
         ended - started,
         intent.action,
         intent.decision,
-        data=excerpt(data),
-        error=error,
-        claimed_by=claimed_by,
+        excerpt(data),
+        error,
+        claimed_by,
+        changes,
     )
-    yield Write(record)  # The driver shields it and deals with its failure: the effect has happened, the caller gets it.
-    if exception is not None and not isinstance(exception, Exception):
-        raise exception
+    # The effect has happened: a failure to write is dealt with below us, and the caller gets the result. A cancellation
+    # that came while it was written comes out with the record on disk.
+    written = yield Write(record)
+    for interruption in (exception, written.error):
+        if interruption is not None and not isinstance(interruption, Exception):
+            raise interruption
     return Result(
         intent.action, status, data, error, exception=exception, decision=intent.decision, call_id=intent.call_id
     )
+
+
+def ending(outcome: Outcome) -> tuple[ResultStatus, Any, str | None, BaseException | None, str]:
+    """What became of the tool: status, data, error, exception, and who says so."""
+    value, exception = outcome.value, outcome.error
+    if exception is not None:
+        if isinstance(exception, Exception):
+            return ResultStatus.FAILED, None, describe(exception), exception, "tool"
+        running = getattr(exception, "aegis_still_running", False)
+        return (
+            (ResultStatus.UNKNOWN if running else ResultStatus.CANCELLED),
+            None,
+            describe(exception),
+            exception,
+            "tool",
+        )
+    if value.__class__ is not Reply:
+        return ResultStatus.SUCCESS, value, None, None, "tool"
+    status = ResultStatus.SUCCESS if value.failed is None else ResultStatus.FAILED
+    return status, value.value, value.failed, value.exception, value.claimed_by
 
 
 def _cancelled(intent: Intent) -> OutcomeRecord:
@@ -306,8 +376,9 @@ def _cancelled(intent: Intent) -> OutcomeRecord:
 
 def describe(error: BaseException) -> str:
     """An exception as one line of text; never raises, whatever its ``__str__`` does."""
+    name = type(error).__name__
     try:
         text = str(error)
+        return f"{name}: {text}" if text else name
     except Exception:  # noqa: BLE001 - a stranger's __str__ may raise anything
-        text = "<no message>"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+        return name

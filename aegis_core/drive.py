@@ -5,23 +5,20 @@ The drivers are the same few lines apart from ``await``. What a step does to the
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aegis_core.call import Execute, Outcome, Reply, Write
-from aegis_core.result import Result, ResultStatus
+from aegis_core.call import Execute, Outcome, Recall, Reply, Write, ending
+from aegis_core.result import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator
 
     from aegis_core.action import Action
     from aegis_core.call import Step
-    from aegis_core.record import Record
+    from aegis_core.record import Intent, Record
     from aegis_core.request import ApprovalAnswer, ApprovalRequest
 
-__all__ = ["Call", "Suspended", "World", "aadvance", "adrive", "advance", "drive"]
-
-Suspended = "Generator[Step, Outcome, Result]"
+__all__ = ["Call", "World", "aadvance", "adrive", "advance", "drive"]
 
 
 class World(Protocol):
@@ -43,6 +40,14 @@ class World(Protocol):
         """The same from a coroutine."""
         ...
 
+    def recall(self, session_id: str) -> None:
+        """See what the trail knows of a session."""
+        ...
+
+    async def arecall(self, session_id: str) -> None:
+        """The same from a coroutine."""
+        ...
+
 
 def advance(call: Generator[Step, Outcome, Result], world: World, outcome: Outcome | None = None) -> Execute | Result:
     """Perform steps until the tool is to run, or until the call has ended."""
@@ -52,6 +57,9 @@ def advance(call: Generator[Step, Outcome, Result], world: World, outcome: Outco
             try:
                 if isinstance(step, Write):
                     world.write(step.record)
+                    outcome = _DONE
+                elif isinstance(step, Recall):
+                    world.recall(step.session_id)
                     outcome = _DONE
                 else:
                     outcome = Outcome(world.ask(step.request))
@@ -74,6 +82,9 @@ async def aadvance(
                 if isinstance(step, Write):
                     await world.awrite(step.record)
                     outcome = _DONE
+                elif isinstance(step, Recall):
+                    await world.arecall(step.session_id)
+                    outcome = _DONE
                 else:
                     outcome = Outcome(await world.aask(step.request))
             except BaseException as error:  # noqa: BLE001 - every error is an outcome; the call decides what it means
@@ -87,77 +98,70 @@ async def aadvance(
 _DONE = Outcome()
 
 
-def drive(call: Generator[Step, Outcome, Result], world: World, tool: Callable[[Action], Any]) -> Result:
-    """Run a call to its end."""
+def drive(call: Generator[Step, Outcome, Result], world: World, perform: Callable[[Intent], Outcome]) -> Result:
+    """Run a call to its end.
+
+    Args:
+        call: The call.
+        world: Performs its steps, but for
+        perform: which runs the tool, and does not raise: what became of the tool is an outcome.
+    """
     step = advance(call, world)
     while isinstance(step, Execute):
-        try:
-            outcome = Outcome(tool(step.action))
-        except BaseException as error:  # noqa: BLE001 - every error is an outcome; the call decides what it means
-            outcome = Outcome(None, error)
-        step = advance(call, world, outcome)
+        step = advance(call, world, perform(step.intent))
     return step
 
 
-async def adrive(call: Generator[Step, Outcome, Result], world: World, tool: Callable[[Action], Any]) -> Result:
-    """Run a call to its end from a coroutine; a tool that returns an awaitable is awaited."""
+async def adrive(
+    call: Generator[Step, Outcome, Result], world: World, perform: Callable[[Intent], Awaitable[Outcome]]
+) -> Result:
+    """`drive` from a coroutine."""
     step = await aadvance(call, world)
     while isinstance(step, Execute):
-        try:
-            value = tool(step.action)
-            if inspect.isawaitable(value):
-                value = await value
-            outcome = Outcome(value)
-        except BaseException as error:  # noqa: BLE001 - every error is an outcome; the call decides what it means
-            outcome = Outcome(None, error)
-        step = await aadvance(call, world, outcome)
+        step = await aadvance(call, world, await perform(step.intent))
     return step
 
 
 class Call:
     """A call whose tool somebody else runs: begun here, and finished when they say how it ended.
 
-    The suspended generator *is* the call in flight. Every method may be called from any thread, once: the first end
-    counts.
+    The suspended generator *is* the call in flight. Its end may be told from any thread, and only the first end counts.
 
     Attributes:
         call_id: The call's id on the trail.
         action: What is to run: use its ``arguments()``, they may have been edited by an approver.
-        result: None while the tool may run; else how the call ended.
+        result: None until it has ended; then how.
     """
 
-    __slots__ = ("_generator", "_on_end", "_world", "action", "call_id", "result")
+    __slots__ = ("__weakref__", "_generator", "_suspended", "_world", "action", "call_id", "result")
 
-    def __init__(
-        self,
-        call_id: str,
-        action: Action,
-        generator: Generator[Step, Outcome, Result],
-        world: World,
-        on_end: Callable[[], None],
-    ) -> None:
+    def __init__(self, call_id: str, action: Action, generator: Generator[Step, Outcome, Result], world: World) -> None:
         self.call_id = call_id
         self.action = action
         self.result: Result | None = None
-        self._generator: Generator[Step, Outcome, Result] | None = generator
+        self._generator = generator
+        self._suspended: list[Intent] = []  # one entry, for whoever is first to take it; none before and after
         self._world = world
-        self._on_end = on_end
 
     @property
     def permitted(self) -> bool:
         """Whether the tool may run now."""
-        return self.result is None
+        return bool(self._suspended)
+
+    @property
+    def intent(self) -> Intent | None:
+        """What is on the trail about the tool that may run now."""
+        suspended = self._suspended[:]
+        return suspended[0] if suspended else None
 
     def begin(self) -> Call:
         """Drive the call up to the tool."""
-        assert self._generator is not None
-        self._suspend(advance(self._generator, self._world))
+        self._stop(advance(self._generator, self._world))
         return self
 
     async def abegin(self) -> Call:
         """`begin` from a coroutine."""
-        assert self._generator is not None
-        self._suspend(await aadvance(self._generator, self._world))
+        self._stop(await aadvance(self._generator, self._world))
         return self
 
     def finish(self, value: Any = None, *, failed: str | None = None) -> Result:
@@ -176,50 +180,49 @@ class Call:
         """`fail` from a coroutine."""
         return await self._aend(Outcome(None, error))
 
-    def _suspend(self, step: Execute | Result) -> None:
+    def _stop(self, step: Execute | Result) -> None:
         if isinstance(step, Execute):
-            self.action = step.action
+            self.action = step.intent.action
+            self._suspended.append(step.intent)
         else:
-            self._ended(step)
-
-    def _ended(self, result: Execute | Result) -> Result:
-        assert isinstance(result, Result)  # after the tool has run there is nothing left to execute
-        self.result = result
-        self._generator = None
-        self._on_end()
-        return result
-
-    def _take(self) -> Generator[Step, Outcome, Result] | None:
-        generator, self._generator = self._generator, None
-        return generator
+            self.result = step
 
     def _end(self, outcome: Outcome) -> Result:
-        generator = self._take()
-        if generator is None:
+        intent = self._take()
+        if intent is None:
             return self._already()
         try:
-            return self._ended(advance(generator, self._world, outcome))
-        except BaseException as error:  # noqa: BLE001 - sorted out there: told of, or our own
-            return self._cancelled(error, outcome)
+            self._stop(advance(self._generator, self._world, outcome))
+        except BaseException as error:  # noqa: BLE001 - sorted out there
+            self._interrupted(intent, outcome, error)
+        return self._already()
 
     async def _aend(self, outcome: Outcome) -> Result:
-        generator = self._take()
-        if generator is None:
+        intent = self._take()
+        if intent is None:
             return self._already()
         try:
-            return self._ended(await aadvance(generator, self._world, outcome))
-        except BaseException as error:  # noqa: BLE001 - sorted out there: told of, or our own
-            return self._cancelled(error, outcome)
+            self._stop(await aadvance(self._generator, self._world, outcome))
+        except BaseException as error:  # noqa: BLE001 - sorted out there
+            self._interrupted(intent, outcome, error)
+        return self._already()
 
-    def _cancelled(self, error: BaseException, outcome: Outcome) -> Result:
-        """The call re-raises a cancellation it was told of; here it is on record and the framework carries on."""
-        self._on_end()
+    def _take(self) -> Intent | None:
+        try:
+            return self._suspended.pop()
+        except IndexError:
+            return None
+
+    def _interrupted(self, intent: Intent, outcome: Outcome, error: BaseException) -> None:
+        """The call raises a cancellation once it is on record: ours goes on its way, the tool's is told already."""
+        status, data, text, exception, _ = ending(outcome)
+        self.result = Result(
+            self.action, status, data, text, exception=exception, decision=intent.decision, call_id=self.call_id
+        )
         if error is not outcome.error:
             raise error
-        self.result = Result(self.action, ResultStatus.CANCELLED, error="cancelled", call_id=self.call_id)
-        return self.result
 
     def _already(self) -> Result:
         if self.result is None:
-            raise RuntimeError(f"call {self.call_id} is being finished by another thread")
+            raise RuntimeError(f"call {self.call_id} has not been begun, or is being finished by somebody else")
         return self.result

@@ -8,25 +8,28 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal
 
 from aegis_core.action import Action
-from aegis_core.call import Reply, describe, governed_call
+from aegis_core.call import ending, governed_call
 from aegis_core.decision import Approval, Decision, RiskLevel
 from aegis_core.drive import Call, adrive, drive
-from aegis_core.enclosing import ENCLOSING, Enclosing, no_stricter
-from aegis_core.errors import AegisError
+from aegis_core.enclosing import ENCLOSING, Enclosing, Split
+from aegis_core.errors import PolicyError, Problem
+from aegis_core.perform import aperform, perform
 from aegis_core.policy.hierarchy import PolicyHierarchy
 from aegis_core.policy.policy import Policy
-from aegis_core.record import Event, new_id
+from aegis_core.record import Event, Intent, new_id
 from aegis_core.result import Result, ResultStatus
-from aegis_core.session import Session
-from aegis_core.snapshot import canonical
+from aegis_core.session import Session, Sessions
+from aegis_core.snapshot import FrozenDict, canonical
 from aegis_core.trail import Trail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from aegis_core.approval.asking import ApprovalHandler
+    from aegis_core.call import Outcome
     from aegis_core.drive import World
     from aegis_core.executor import BaseExecutor
+    from aegis_core.perform import Tool
     from aegis_core.record import BudgetExhausted, Record, Sink
     from aegis_core.request import ApprovalAnswer, ApprovalRequest
 
@@ -34,7 +37,7 @@ __all__ = ["Runtime", "active_runtime", "set_runtime"]
 
 _log = logging.getLogger("aegis")
 _ACTIVE: ContextVar[Runtime | None] = ContextVar("aegis_active_runtime", default=None)
-_SESSION: ContextVar[Session | None] = ContextVar("aegis_session", default=None)
+_SESSIONS: ContextVar[Mapping[Runtime, Session] | None] = ContextVar("aegis_sessions", default=None)
 _process_runtime: Runtime | None = None
 
 
@@ -97,14 +100,18 @@ class Runtime:
         self.agent = agent
         self.user = user
         self._trail = Trail(audit_logger)
+        self._trail.redactor = self._policy.needs.redactor
+        self._sessions = Sessions()
+        self._unable_doors: list[str] = []
 
     # --- governing ---
 
     def run(
         self,
         action: Action,
-        tool: Callable[[dict[str, Any]], Any] | None = None,
+        tool: Tool | None = None,
         *,
+        can_edit: bool = True,
         approval_handler: ApprovalHandler | None = None,
     ) -> Result:
         """Govern one call.
@@ -112,6 +119,7 @@ class Runtime:
         Args:
             action: The call.
             tool: Takes a fresh dict of the judged arguments and does the work. Default: the executor runs the action.
+            can_edit: Whether ``tool`` does as the arguments it is given say, also where an approver edited them.
             approval_handler: Asks for this call in place of the runtime's own: a framework's way to pause for a person.
 
         Returns:
@@ -121,34 +129,41 @@ class Runtime:
             AuditError: The call could not be written down, so it was not run.
         """
         action = self._complete(action)
-        if ENCLOSING.get() is not None and self._joins(action):
-            try:
-                return _joined(action, self._perform(action, tool))
-            except Exception as error:  # noqa: BLE001 - the tool's own exception is its outcome
-                return _joined_failure(action, error)
-        world = self._world(approval_handler)
-        return drive(governed_call(new_id(), action, self), world, lambda judged: self._perform(judged, tool))
+        function = getattr(tool, "aegis_function", None)
+        outer = ENCLOSING.get()
+        if outer is not None and self._joins(outer, action, function):
+            return _joined(outer.intent, action, perform(action, tool, executor=self.executor))
+
+        def run_tool(intent: Intent) -> Outcome:
+            enclosing = Enclosing(self, intent, function)
+            return perform(intent.action, tool, executor=self.executor, enclosing=enclosing)
+
+        call = governed_call(new_id(), action, self, can_edit=can_edit)
+        return drive(call, self._world(approval_handler), run_tool)
 
     async def arun(
         self,
         action: Action,
-        tool: Callable[[dict[str, Any]], Any] | None = None,
+        tool: Tool | None = None,
         *,
+        can_edit: bool = True,
         approval_handler: ApprovalHandler | None = None,
     ) -> Result:
         """`run` from a coroutine. ``tool`` may be async, or return an awaitable; a sync tool runs on the event loop."""
         action = self._complete(action)
-        if ENCLOSING.get() is not None and self._joins(action):
-            try:
-                return _joined(action, await self._aperform(action, tool))
-            except Exception as error:  # noqa: BLE001 - the tool's own exception is its outcome
-                return _joined_failure(action, error)
-        world = self._world(approval_handler)
-        return await adrive(governed_call(new_id(), action, self), world, lambda judged: self._aperform(judged, tool))
+        function = getattr(tool, "aegis_function", None)
+        outer = ENCLOSING.get()
+        if outer is not None and self._joins(outer, action, function):
+            return _joined(outer.intent, action, await aperform(action, tool, executor=self.executor))
 
-    def begin(
-        self, action: Action, *, can_edit: bool = False, approval_handler: ApprovalHandler | None = None
-    ) -> Call:
+        async def run_tool(intent: Intent) -> Outcome:
+            enclosing = Enclosing(self, intent, function)
+            return await aperform(intent.action, tool, executor=self.executor, enclosing=enclosing)
+
+        call = governed_call(new_id(), action, self, can_edit=can_edit)
+        return await adrive(call, self._world(approval_handler), run_tool)
+
+    def begin(self, action: Action, *, can_edit: bool = False, approval_handler: ApprovalHandler | None = None) -> Call:
         """Govern a call whose tool a framework runs: returns once it is decided, and written down if it may run.
 
         If ``call.permitted``, run the tool with ``call.action.arguments()`` and say how it ended (``call.finish(value)`` or ``call.fail(error)``);
@@ -162,14 +177,13 @@ class Runtime:
         Raises:
             AuditError: The call could not be written down and must not be run.
         """
-        return self._suspended(self._complete(action), self._world(approval_handler), can_edit=can_edit).begin()
+        return self._begun(self._call(action, approval_handler, can_edit=can_edit).begin())
 
     async def abegin(
         self, action: Action, *, can_edit: bool = False, approval_handler: ApprovalHandler | None = None
     ) -> Call:
         """`begin` from a coroutine."""
-        call = self._suspended(self._complete(action), self._world(approval_handler), can_edit=can_edit)
-        return await call.abegin()
+        return self._begun(await self._call(action, approval_handler, can_edit=can_edit).abegin())
 
     def check(self, action: Action) -> Result:
         """What would happen to a call, without making it: nothing runs, nobody is asked, nothing is written.
@@ -177,6 +191,8 @@ class Runtime:
         ``ok`` only if it could run right now without anyone being asked; ``pending_approval`` where a person would be.
         """
         action = self._complete(action)
+        if self.recalls and action.session_id is not None:
+            self.recall(action.session_id)
         decision, _ = self.judge(action)
         status = _DRY[decision.approval] if self.enforced else ResultStatus.SUCCESS
         error = None if status is ResultStatus.SUCCESS else f"{action.type}: {decision.reason}."
@@ -198,9 +214,17 @@ class Runtime:
         """Put another policy in force, now, for every call not yet begun; the change goes on record.
 
         Calls waiting for a person are judged again under it when the answer comes.
+
+        Raises:
+            PolicyError: If it has result rules and an integration is in use that cannot apply them.
         """
         old, new = self._policy, _flat(policy)
+        for door in self._unable_doors:
+            _refuse_result_rules(new, door)
         self._policy = new
+        self._trail.redactor = new.needs.redactor
+        if new.needs.listening != old.needs.listening:
+            self._sessions.lose_track()
         self._trail.write(Event("policy_reloaded", data=_describe_change(old, new, reason)))
 
     def record(self, event: Event) -> None:
@@ -209,13 +233,33 @@ class Runtime:
 
     @contextmanager
     def session(self, id: str, *, agent: str | None = None, user: str | None = None) -> Iterator[Session]:  # noqa: A002
-        """Within the block, calls belong to this session and, unless they say otherwise, to this agent and user."""
-        entered = Session(id, agent if agent is not None else self.agent, user if user is not None else self.user)
-        token = _SESSION.set(entered)
+        """Within the block, this runtime's calls belong to this session and, unless they say otherwise, to this agent
+        and user (default the runtime's).
+        """
+        entered = Session(
+            id,
+            agent if agent is not None else self.agent,
+            user if user is not None else self.user,
+            tell_text=self._sessions.add_user_text,
+            tell_result=self._tell_result,
+        )
+        token = _SESSIONS.set({**(_SESSIONS.get() or {}), self: entered})
         try:
             yield entered
         finally:
-            _SESSION.reset(token)
+            _SESSIONS.reset(token)
+
+    def declare_unable_to_alter_results(self, door: str) -> None:
+        """An integration that sees results but cannot change them says so when it is made.
+
+        Args:
+            door: Its name, for the message.
+
+        Raises:
+            PolicyError: If the policy has ``results``: they could not be kept. So does `update_policy` from now on.
+        """
+        _refuse_result_rules(self._policy, door)
+        self._unable_doors.append(door)
 
     @contextmanager
     def activate(self) -> Iterator[Runtime]:
@@ -255,7 +299,8 @@ class Runtime:
         """The decision under the policy in force now, and that policy's digest. A policy that fails to answer blocks."""
         policy = self._policy
         try:
-            return policy.evaluate(action), policy.digest
+            session = self._sessions.get(action.session_id) if policy.needs.session and action.session_id else None
+            return policy.evaluate(action, session=session), policy.digest
         except Exception as error:
             _log.critical("evaluating the policy failed; the call is blocked", exc_info=True)
             reason = f"blocked: the policy could not be evaluated ({type(error).__name__})"
@@ -265,8 +310,33 @@ class Runtime:
         """What a yes to this action, asked for by these rules, binds to."""
         return self._trail.digest(canonical((*action.names, action.params, decision.rules_digest)))
 
+    @property
+    def recalls(self) -> bool:
+        """Whether the policy in force asks what was begun in a session."""
+        return self._policy.needs.history
+
     def exhausted(self, budget: BudgetExhausted) -> None:
-        """No condition of the base language reserves anything."""
+        """Remember that a budget is used up, so that its rule does not open until a unit is free again."""
+        self._sessions.exhausted(budget)
+
+    def screen(self, action: Action, value: Any) -> tuple[Any, tuple[str, ...]]:
+        """What the policy's result rules leave of what a tool returned. A rule that fails withholds it."""
+        rules = self._policy.needs.results
+        if not rules:
+            return value, ()
+        from aegis_core.policy.results import screen, withheld  # Only policies with result rules need it.
+
+        try:
+            screened, changes = screen(rules, action, value)
+        except Exception as error:
+            _log.critical("applying the result rules failed; the result is withheld", exc_info=True)
+            screened, changes = withheld(action, value, f"a result rule failed ({type(error).__name__})"), ("<error>",)
+        return screened if self.enforced else value, changes
+
+    def learn(self, action: Action, value: Any) -> None:
+        """Remember what a tool that the policy may trust returned in a session."""
+        if action.session_id is not None and self._policy.needs.may_trust(action.type, action.target):
+            self._sessions.add_result(action.session_id, action.type, action.target, value, given=action.params)
 
     def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
         """Put a request to a person and wait."""
@@ -283,16 +353,37 @@ class Runtime:
     def write(self, record: Record) -> None:
         """Write a record down."""
         self._trail.write(record)
+        if self._policy.needs.history and isinstance(record, Intent):
+            self._sessions.begun(record.action)
 
     async def awrite(self, record: Record) -> None:
         """`write` from a coroutine."""
         await self._trail.awrite(record)
+        if self._policy.needs.history and isinstance(record, Intent):
+            self._sessions.begun(record.action)
+
+    def recall(self, session_id: str) -> None:
+        """Learn which calls were begun in a session, here or elsewhere, from the trail."""
+        changes = self._trail.changes()
+        if self._sessions.behind(session_id, changes):
+            self._sessions.catch_up(session_id, self._trail, changes)
+
+    async def arecall(self, session_id: str) -> None:
+        """`recall` from a coroutine."""
+        changes = self._trail.changes()
+        if self._sessions.behind(session_id, changes):
+            import asyncio  # Only policies that ask what was begun before need it.
+
+            await asyncio.to_thread(self._sessions.catch_up, session_id, self._trail, changes)
 
     # --- inside ---
 
     def _complete(self, action: Action) -> Action:
         """The action with agent, user and session filled in from the session block or the runtime."""
-        session = _SESSION.get()
+        if action.__class__ is not Action:
+            raise TypeError(f"a call is an Action(type, target, params), got {action!r}")
+        sessions = _SESSIONS.get()
+        session = sessions.get(self) if sessions else None
         agent, user, session_id = action.agent, action.user, action.session_id
         if agent is None:
             agent = self.agent if session is None else session.agent
@@ -300,74 +391,30 @@ class Runtime:
             user = self.user if session is None else session.user
         if session_id is None:
             session_id = self.session_id if session is None else session.id
-        if session_id is action.session_id and agent is action.agent and user is action.user:
-            return action
-        return Action(
-            action.type,
-            action.target,
-            action.params,
-            agent=agent,
-            user=user,
-            session_id=session_id,
-            labels=action.labels,
-            description=action.description,
-        )
+        known = session_id is action.session_id and agent is action.agent and user is action.user
+        return action if known and action.params.__class__ is FrozenDict else action.of(agent, user, session_id)
 
-    def _perform(self, action: Action, tool: Callable[[dict[str, Any]], Any] | None) -> Any:
-        """Run the tool inside this call."""
-        enclosing = Enclosing(self, action)
-        token = ENCLOSING.set(enclosing)
-        try:
-            if tool is not None:
-                return tool(action.arguments())
-            from aegis_core.executor import execute  # Only runtimes with an executor need event loops here.
+    def _tell_result(self, session_id: str, type: str, target: str, value: object) -> None:  # noqa: A002 - as in Action
+        if self._policy.needs.may_trust(type, target):
+            self._sessions.add_result(session_id, type, target, value)
 
-            return execute(self._required_executor(), action)
-        finally:
-            enclosing.open = False
-            ENCLOSING.reset(token)
-
-    async def _aperform(self, action: Action, tool: Callable[[dict[str, Any]], Any] | None) -> Any:
-        enclosing = Enclosing(self, action)
-        token = ENCLOSING.set(enclosing)
-        try:
-            if tool is not None:
-                value = tool(action.arguments())
-                return await value if hasattr(value, "__await__") else value
-            from aegis_core.executor import aexecute
-
-            return await aexecute(self._required_executor(), action)
-        finally:
-            enclosing.open = False
-            ENCLOSING.reset(token)
-
-    def _required_executor(self) -> BaseExecutor:
-        if self.executor is None:
-            raise AegisError("no tool was given and this Runtime has no executor: pass run(action, tool) or Runtime(executor=...)")
-        return self.executor
-
-    def _joins(self, action: Action) -> bool:
+    def _joins(self, outer: Enclosing, action: Action, function: object) -> bool:
         """Whether this is the enclosing call being made again by the code it runs, asking for nothing more."""
-        enclosing = ENCLOSING.get()
-        if enclosing is None or not enclosing.repeats(self, action):
-            return False
-        if not no_stricter(self.judge(action)[0], self.judge(enclosing.action)[0]):
-            return False
-        enclosing.open = False  # once: the same code calling again is another execution
-        return True
+        return outer.repeats(self, action, function) and outer.covers(self.judge(action)[0]) and outer.join()
 
     def _world(self, approval_handler: ApprovalHandler | None) -> World:
         return self if approval_handler is None else _AskingThrough(approval_handler, self)
 
-    def _suspended(self, action: Action, world: World, *, can_edit: bool) -> Call:
-        call_id = new_id()
-        enclosing = Enclosing(self, action)
-        ENCLOSING.set(enclosing)
+    def _call(self, action: Action, approval_handler: ApprovalHandler | None, *, can_edit: bool) -> Call:
+        call_id, action = new_id(), self._complete(action)
+        generator = governed_call(call_id, action, self, can_edit=can_edit)
+        return Call(call_id, action, generator, self._world(approval_handler))
 
-        def ended() -> None:
-            enclosing.open = False
-
-        return Call(call_id, action, governed_call(call_id, action, self, can_edit=can_edit), world, ended)
+    def _begun(self, call: Call) -> Call:
+        intent = call.intent
+        if intent is not None:
+            ENCLOSING.set(Split(self, call, intent))
+        return call
 
 
 class _AskingThrough:
@@ -377,6 +424,8 @@ class _AskingThrough:
         self._handler = approval_handler
         self.write = runtime.write
         self.awrite = runtime.awrite
+        self.recall = runtime.recall
+        self.arecall = runtime.arecall
 
     def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
         from aegis_core.approval.asking import ask
@@ -389,16 +438,12 @@ class _AskingThrough:
         return await aask(self._handler, request)  # type: ignore[no-any-return]
 
 
-def _joined(action: Action, value: Any) -> Result:
-    """The result of a call that joined the enclosing one: the record is the enclosing call's."""
-    if isinstance(value, Reply):
-        status = ResultStatus.SUCCESS if value.failed is None else ResultStatus.FAILED
-        return Result(action, status, value.value, value.failed, exception=value.exception)
-    return Result(action, ResultStatus.SUCCESS, value)
-
-
-def _joined_failure(action: Action, error: Exception) -> Result:
-    return Result(action, ResultStatus.FAILED, error=describe(error), exception=error)
+def _joined(intent: Intent, action: Action, outcome: Outcome) -> Result:
+    """The result of a call that joined the enclosing one, whose record is the record of both."""
+    status, data, error, exception, _ = ending(outcome)
+    if exception is not None and not isinstance(exception, Exception):
+        raise exception
+    return Result(action, status, data, error, exception=exception, decision=intent.decision, call_id=intent.call_id)
 
 
 _DRY = {
@@ -412,8 +457,25 @@ def _flat(policy: object) -> Policy:
     if isinstance(policy, PolicyHierarchy):
         return policy.flatten()
     if not isinstance(policy, Policy):
-        raise TypeError(f"policy must be a Policy or a PolicyHierarchy, got {policy!r}; load one with Policy.from_yaml(path)")
+        raise TypeError(
+            f"policy must be a Policy or a PolicyHierarchy, got {policy!r}; load one with Policy.from_yaml(path)"
+        )
     return policy
+
+
+def _refuse_result_rules(policy: Policy, door: str) -> None:
+    if policy.needs.results:
+        raise PolicyError(
+            [
+                Problem(
+                    f"{door} cannot alter what tools return, so result rule {rule.name!r} could not be kept; "
+                    "wrap the tools instead, or remove the rule",
+                    ", ".join(policy.sources),
+                    rule=rule.name,
+                )
+                for rule in policy.needs.results
+            ]
+        )
 
 
 def _describe_change(old: Policy, new: Policy, reason: str) -> Mapping[str, Any]:
