@@ -17,7 +17,6 @@ from aegis_core.audit.schema import connect, describe
 from aegis_core.audit.transaction import Transaction
 from aegis_core.errors import AuditError
 from aegis_core.portability import Turns, process_identity, sync_data, sync_folder
-from aegis_core.record import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,7 +95,7 @@ class Database:
     def _commit(self, jobs: Sequence[Job]) -> None:
         connection = self._connection or self._connect()
         connection.execute("BEGIN IMMEDIATE")
-        transaction = Transaction(connection, self._writer, self._digest)
+        transaction = Transaction(connection, self._chain or "", self._writer, self._digest)
         if not self._writer:
             self._introduce(transaction)
         failed = 0
@@ -121,8 +120,12 @@ class Database:
 
     def _introduce(self, transaction: Transaction) -> None:
         """Write down who writes, once per process: a call without outcome whose writer is gone is ``unknown``."""
-        event = Event("writer_started", transaction.now, {"process": process_identity(), "pid": os.getpid()})
-        transaction.writer = transaction.append(event)
+        if transaction.head[0] == 0:
+            transaction.note("chain_started", {"chain": transaction.chain})
+        identity = process_identity()
+        transaction.writer = transaction.note("writer_started", {"process": identity})
+        # Here, too, where it outlives the pruning of old rows: a writer may live for months.
+        transaction.execute("INSERT INTO writers VALUES (?, ?)", (transaction.writer, identity))
 
     def _fail(self, jobs: Sequence[Job], error: BaseException) -> None:
         self._undo(error)

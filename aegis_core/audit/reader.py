@@ -9,9 +9,12 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
+
+from aegis_core.audit.checkpoint import Statement
 from aegis_core.audit.filters import Filters, moment
 from aegis_core.audit.render import OPENING, OUTCOME, entry
-from aegis_core.audit.schema import connect_reader, describe
+from aegis_core.audit.schema import ALL, connect_reader, describe
 from aegis_core.errors import AuditError
 from aegis_core.portability import process_lives
 
@@ -23,6 +26,7 @@ __all__ = ["Reader"]
 T = TypeVar("T")
 
 _CHUNK = 2_000
+_ROWS = f"SELECT {', '.join(ALL)}, hash FROM records WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - our own names
 _OPENING = ", ".join(f'i."{column}"' for column in OPENING)
 _OUTCOME = ", ".join(f'o."{column}"' for column in OUTCOME)
 # One entry per call: its last intent or refusal (a call that was pending and then ran has both), with its last outcome.
@@ -114,12 +118,25 @@ class Reader:
 
     def writer(self, seq: int) -> str | None:
         """The process that wrote the rows which name row ``seq`` as their writer."""
-        row = self.read(
-            lambda db: db.execute(
-                "SELECT json_extract(data, '$.process') FROM records WHERE seq = ?", (seq,)
-            ).fetchone()
-        )
+        row = self.read(lambda db: db.execute("SELECT process FROM writers WHERE seq = ?", (seq,)).fetchone())
         return row[0] if row else None
+
+    def rows(self) -> Iterator[Sequence[Any]]:
+        """Every row of the chain, in order, as it is stored: the columns of ``schema.ALL``, then the hash."""
+        last = -1
+        while chunk := self.read(lambda db, last=last: _chunk(db, last)):  # type: ignore[misc]
+            yield from chunk
+            last = chunk[-1][0]
+
+    def cut(self) -> Statement | None:
+        """What retention has removed last, as the chain says."""
+        found = self.read(
+            lambda db: db.execute("SELECT data FROM records WHERE kind = 'cut' ORDER BY seq DESC LIMIT 1").fetchone()
+        )
+        try:
+            return Statement.of(orjson.loads(found[0])) if found else None
+        except (ValueError, TypeError):
+            return None  # it was edited; `verify` will say so
 
     def close(self) -> None:
         """Close the connection. It is opened again when needed."""
@@ -167,6 +184,24 @@ class _Lives:
             process = self._reader.writer(writer)
             self._known[writer] = process is not None and process_lives(process)
         return self._known[writer]
+
+
+def _chunk(db: sqlite3.Connection, last: int) -> list[Any]:
+    try:
+        return db.execute(_ROWS, (last, _CHUNK)).fetchall()
+    except sqlite3.OperationalError as error:
+        if "UTF-8" not in str(error):
+            raise
+    # Somebody edited text into something else. It must be readable all the same, to be named.
+    db.text_factory = _readable
+    try:
+        return db.execute(_ROWS, (last, _CHUNK)).fetchall()
+    finally:
+        db.text_factory = str
+
+
+def _readable(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
 
 
 def _entry(row: Sequence[Any], lives: _Lives) -> dict[str, Any]:

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
     from aegis_core.record import Record
 
-__all__ = ["COLUMNS", "EVENT", "OPENING", "OUTCOME", "REDACTOR", "Row", "entry", "filled", "render", "timestamp"]
+__all__ = [
+    "COLUMNS",
+    "EVENT",
+    "OPENING",
+    "OUTCOME",
+    "REDACTOR",
+    "Row",
+    "entry",
+    "filled",
+    "note",
+    "render",
+    "timestamp",
+]
 
 Row = tuple[int | str | None, ...]
 
@@ -150,7 +162,12 @@ def _outcome(record: Outcome, redactor: Redactor) -> Row:
 
 
 def _event(record: Event, redactor: Redactor) -> Row:
-    return (redactor.name(record.kind), record.at, *_NOT_AN_EVENT, redactor.json(dict(record.data), bounds=RECORD))
+    return note(redactor.name(record.kind), record.at, redactor.json(dict(record.data), bounds=RECORD))
+
+
+def note(kind: str, at: int, data: str) -> Row:
+    """The row for an event whose data is JSON text that needs no redaction."""
+    return (kind, at, *_NOT_AN_EVENT, data)
 
 
 def timestamp(at: int) -> str:

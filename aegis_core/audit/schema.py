@@ -62,6 +62,7 @@ CREATE TABLE approval_waiters (
 ) WITHOUT ROWID;
 CREATE TABLE budgets (key TEXT NOT NULL, at INTEGER NOT NULL);
 CREATE INDEX budgets_by_key ON budgets (key, at);
+CREATE TABLE writers (seq INTEGER PRIMARY KEY, process TEXT NOT NULL);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 import orjson
 
+from aegis_core.audit.chainfile import write_chain
+from aegis_core.audit.checkpoint import Statement, cut, load_statements, make_checkpoint
 from aegis_core.audit.database import Database
 from aegis_core.audit.digest import Digest
-from aegis_core.audit.filters import Filters, Time
+from aegis_core.audit.filters import Filters, Time, moment
 from aegis_core.audit.job import Job
 from aegis_core.audit.reader import Reader
+from aegis_core.audit.signing import PublicKey, SigningKey
+from aegis_core.audit.verify import Verification, verify_rows
 from aegis_core.audit.writer import Writer
 from aegis_core.errors import AuditError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator, Iterator
 
     from aegis_core.audit.transaction import Transaction
     from aegis_core.record import Record
@@ -147,19 +152,81 @@ class AuditLogger:
         Raises:
             AuditError: The trail cannot be read or the file cannot be written.
         """
-        wanted = Filters(**filters)
         total = 0
-        try:
-            with os.fdopen(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
-                if not self._is_there():
-                    return 0
-                chunks = self._reader.chunks(wanted) if wanted.limit is None else [self._reader.entries(wanted)]
-                for chunk in chunks:
-                    file.writelines(orjson.dumps(found, option=orjson.OPT_APPEND_NEWLINE) for found in chunk)
-                    total += len(chunk)
-        except OSError as error:
-            raise AuditError(f"cannot export to {os.fspath(path)!r}: {error}") from error
+        with _private_file(path) as file:
+            for chunk in self.chunks(**filters):
+                file.writelines(orjson.dumps(found, option=orjson.OPT_APPEND_NEWLINE) for found in chunk)
+                total += len(chunk)
         return total
+
+    def chunks(self, **filters: Any) -> Iterator[list[dict[str, Any]]]:
+        """What `get_log` returns, a bounded number of calls at a time."""
+        wanted = Filters(**filters)
+        if not self._is_there():
+            return
+        if wanted.limit is None:
+            yield from self._reader.chunks(wanted)
+        else:
+            yield self._reader.entries(wanted)
+
+    def verify(
+        self, *, public_key: str | os.PathLike[str] | None = None, checkpoints: str | os.PathLike[str] | None = None
+    ) -> Verification:
+        """Check the chain: every row against the hash it was given when it was written.
+
+        Args:
+            public_key: The public key's file: checks signatures, on the chain and in ``checkpoints``.
+            checkpoints: A file of checkpoints that was kept elsewhere, where who edits the trail cannot reach it.
+
+        Returns:
+            What was found. ``ok`` is False if anything is wrong; ``breaks`` names everything that is.
+
+        Raises:
+            AuditError: There is no trail, or a file cannot be read.
+        """
+        key = PublicKey.load(public_key) if public_key is not None else None
+        kept = load_statements(checkpoints) if checkpoints is not None else []
+        self._is_there()
+        return verify_rows(self._reader.rows(), public_key=key, checkpoints=kept, cut=self._reader.cut())
+
+    def checkpoint(self, key: str | os.PathLike[str]) -> Statement:
+        """Sign the state of the chain. The statement goes on the chain; keep a copy elsewhere.
+
+        Args:
+            key: The private key's file.
+
+        Raises:
+            AuditError: The key cannot be used, or the trail cannot be written.
+        """
+        signer = SigningKey.load(key)
+        return self.transact(lambda transaction: make_checkpoint(transaction, signer))
+
+    def prune(self, before: Time, key: str | os.PathLike[str]) -> Statement | None:
+        """Remove what is older than ``before``, and leave a signed record of it. Calls still running stay.
+
+        Args:
+            before: A point in time.
+            key: The private key's file.
+
+        Returns:
+            What was cut, or None if nothing is that old.
+
+        Raises:
+            AuditError: The key cannot be used, or the trail cannot be written.
+        """
+        signer, limit = SigningKey.load(key), moment(before)
+        running = frozenset(entry["call_id"] for entry in self.get_log(status="running", until=before))
+        return self.transact(lambda transaction: cut(transaction, limit, signer, keep=running))
+
+    def export_chain(self, path: str | os.PathLike[str]) -> int:
+        """Write every row of the chain to a file that `chainfile.verify_file` checks alone; return how many.
+
+        Raises:
+            AuditError: The trail cannot be read or the file cannot be written.
+        """
+        self._is_there()
+        with _private_file(path) as file:
+            return write_chain(file, self._reader.rows(), self._reader.cut())
 
     def history(self, session_id: str, *, after: int = 0) -> list[tuple[int, str, str]]:
         """``(position, type, target)`` of every call begun in a session after a position, oldest first."""
@@ -195,3 +262,13 @@ class AuditLogger:
     def changes(self) -> int:
         """A number that changes whenever any process commits to the trail: a cheap thing to look at while waiting."""
         return self._reader.changes()
+
+
+@contextlib.contextmanager
+def _private_file(path: str | os.PathLike[str]) -> Generator[IO[bytes]]:
+    """A new file for an export, readable by its owner only."""
+    try:
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
+            yield file
+    except OSError as error:
+        raise AuditError(f"cannot export to {os.fspath(path)!r}: {error.strerror or error}") from error

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from aegis_core.audit.chain import GENESIS, link
-from aegis_core.audit.render import Row, filled, render
+from aegis_core.audit.render import Row, filled, note, render
 from aegis_core.audit.schema import INSERT
 from aegis_core.record import BudgetExhausted, GrantUnavailable
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from aegis_core.record import Event, Intent
     from aegis_core.redact import Redactor
@@ -25,11 +27,13 @@ class Transaction:
 
     Attributes:
         now: Microseconds since the epoch, the same for everything in the transaction.
+        chain: The chain's id.
         writer: The row that says which process writes.
     """
 
-    def __init__(self, connection: sqlite3.Connection, writer: int, digest: Callable[[bytes], str]) -> None:
+    def __init__(self, connection: sqlite3.Connection, chain: str, writer: int, digest: Callable[[bytes], str]) -> None:
         self.now = time.time_ns() // 1000
+        self.chain = chain
         self._connection = connection
         self.writer = writer
         self._digest = digest
@@ -51,6 +55,10 @@ class Transaction:
     def append(self, event: Event, redactor: Redactor | None = None) -> int:
         """Put an event on the trail; return its row's number."""
         return self.add(render(event, redactor, self._digest))
+
+    def note(self, kind: str, facts: Mapping[str, Any]) -> int:
+        """Put an event of our own on the trail: hashes and the like, that the redactor might take for card numbers."""
+        return self.add(note(kind, self.now, orjson.dumps(facts).decode()))
 
     def add(self, row: Row) -> int:
         """Put a rendered row on the trail; return its number."""

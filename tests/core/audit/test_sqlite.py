@@ -117,8 +117,8 @@ def test_events_are_on_the_trail_but_are_no_calls(path):
         logger.write(Event("policy_reloaded", data={"token": "abc", "rules": 3}))
         assert logger.get_log() == []
         kinds = logger.read(lambda db: db.execute("SELECT kind, data FROM records ORDER BY seq").fetchall())
-    assert [kind for kind, _ in kinds] == ["writer_started", "policy_reloaded"]
-    assert orjson.loads(kinds[1][1]) == {"token": "[redacted]", "rules": 3}
+    assert [kind for kind, _ in kinds] == ["chain_started", "writer_started", "policy_reloaded"]
+    assert orjson.loads(kinds[2][1]) == {"token": "[redacted]", "rules": 3}
 
 
 def test_line_22_files_are_readable_by_their_owner_only(path):
@@ -260,7 +260,7 @@ def test_a_postgresql_url_is_not_taken_for_a_file():
         AuditLogger("postgresql://localhost/audit")
 
 
-# --- grants, budgets, transactions -----------------------------------------------------------------------------------
+# --- grants, budgets, transactions ----------------------------------------------------------------------------------
 
 
 def grant(logger: AuditLogger, name: str = "g1", **fields: object) -> ApprovalAnswer:
@@ -358,7 +358,7 @@ def test_a_transaction_is_kept_as_a_whole_or_not_at_all(path):
 
 async def test_transactions_run_from_coroutines_too(path):
     with AuditLogger(path) as logger:
-        assert await logger.atransact(lambda tx: tx.append(Event("x"))) == 2
+        assert await logger.atransact(lambda tx: tx.append(Event("x"))) == 3
 
 
 def test_changes_notices_other_writers(path):
@@ -370,7 +370,7 @@ def test_changes_notices_other_writers(path):
         assert logger.changes() != before
 
 
-# --- failing stores ----------------------------------------------------------------------------------------------------
+# --- failing stores -------------------------------------------------------------------------------------------------
 
 
 def test_line_12_a_database_locked_by_a_stranger_refuses_the_call_and_recovers(path, monkeypatch):
@@ -478,7 +478,7 @@ def test_a_deleted_log_beside_the_trail_is_noticed(path):
         call(logger)
 
 
-# --- threads, loops, forks -------------------------------------------------------------------------------------------
+# --- threads, loops, forks ------------------------------------------------------------------------------------------
 
 
 def test_threads_share_a_logger(path):
