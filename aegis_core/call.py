@@ -1,19 +1,22 @@
 """One governed call. Read this first.
 
-Only four things in a governed call touch the world: asking a person, writing something down, running the tool, writing down how
-it ended. So the call is a generator that does none of them. It yields them as steps (`Ask`, `Write`, `Execute`), is sent an
-`Outcome` for each, and returns a `Result`. There is no I/O here, no async, no threads, no clock beyond the record's times; `drive`
-performs the steps, synchronously or asynchronously, and nothing else differs between the two.
+Only four things in a governed call touch the world: asking a person, writing something down, running the tool, writing
+down how it ended. So the call is a generator that does none of them. It yields them as steps (`Ask`, `Write`,
+`Execute`), is sent an `Outcome` for each, and returns a `Result`. There is no I/O here, no async, no threads, no clock
+beyond the record's times; `drive` performs the steps, synchronously or asynchronously, and nothing else differs between
+the two.
 
 The rules, in order:
 
 1. What is judged is the action's snapshot; the tool later gets a fresh copy of exactly that snapshot.
-2. Only an explicit yes, bound to this very request, is a yes. Then the call is judged again, under the policy in force *now*.
+2. Only an explicit yes, bound to this very request, is a yes. Then the call is judged again by the policy now in force.
 3. A refusal is on record before the caller hears of it. If even that fails, the refusal stands.
-4. The intent is on record before the tool runs, in one transaction with what it uses up. If that fails, the tool does not run.
+4. The intent is on record before the tool runs, in one transaction with what it uses up. If that fails, the tool does
+   not run.
 5. The outcome is recorded, also of a call that was cancelled; then a cancellation goes on its way.
 
-Outcomes are sent in; exceptions are never thrown into the generator (``StopIteration`` and ``GeneratorExit`` would be lost in it).
+Outcomes are sent in; exceptions are never thrown into the generator (``StopIteration`` and ``GeneratorExit`` would be
+lost in it).
 """
 
 from __future__ import annotations
@@ -73,7 +76,7 @@ class Write:
 
 @dataclass(slots=True)
 class Execute:
-    """Run the tool with a fresh copy of the params of the action in the intent. The outcome's value may be a `Reply`."""
+    """Run the tool with a fresh copy of the intended action's params. The outcome's value may be a `Reply`."""
 
     intent: Intent
 
@@ -98,7 +101,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a tool returned when it reports failure in its return value instead of raising (MCP's ``isError``, an executor).
+    """What a tool returned that reports failure in what it returns instead of raising (MCP's ``isError``, an executor).
 
     Attributes:
         value: What the caller gets, unchanged.
@@ -285,7 +288,7 @@ def edited(action: Action, answer: ApprovalAnswer) -> Action:
 
 
 def _refuse(refusal: Refusal, error: BaseException | None = None) -> Generator[Step, Outcome, Result]:
-    """Record a refusal, then tell the caller. A failure to record it is loud (the driver logs it) and changes nothing."""
+    """Record a refusal, then tell the caller. That it cannot be recorded is loud (the trail logs it), no more."""
     yield Write(refusal)
     if error is not None and not isinstance(error, Exception):
         raise error

@@ -96,6 +96,6 @@ def _unawaited(value: Any) -> TypeError:
     if inspect.iscoroutine(value):
         value.close()
     return TypeError(
-        f"the tool is async: it returned a {type(value).__name__}, which a sync call cannot wait for; use arun, or make "
-        "the governed function itself async"
+        f"the tool is async: it returned a {type(value).__name__}, which a sync call cannot wait for; use arun, or "
+        "make the governed function itself async"
     )

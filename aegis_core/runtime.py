@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from aegis_core.action import Action
 from aegis_core.call import ending, governed_call
@@ -50,8 +50,8 @@ class Runtime:
         policy: The policy, or a `PolicyHierarchy`.
         executor: Runs actions for which no tool is given.
         approval_handler: Asks people. Default: on the terminal, and no where there is none.
-        audit_logger: Where calls are written down; a list means the first is the authority and the others mirror it. Default:
-            ``AuditLogger()``, the file ``aegis_audit.db`` in the working directory.
+        audit_logger: Where calls are written down; a list means the first is the authority and the others mirror it.
+            Default: ``AuditLogger()``, the file ``aegis_audit.db`` in the working directory.
         session_id: The session calls belong to unless they say otherwise; default a new one for this Runtime.
         agent: Who calls, unless the call says otherwise.
         user: On whose behalf, unless the call says otherwise.
@@ -81,14 +81,15 @@ class Runtime:
         self._policy = _flat(policy)
         if mode not in ("enforce", "observe"):
             raise ValueError(f"mode must be 'enforce' or 'observe', got {mode!r}")
-        if approval_timeout is not None and not approval_timeout > 0:
-            raise ValueError(f"approval_timeout must be a positive number of seconds or None, got {approval_timeout!r}")
-        if executor is not None and not callable(getattr(executor, "execute", None)):
-            raise TypeError(f"executor must have an execute method (see BaseExecutor), got {executor!r}")
-        if approval_handler is not None and not callable(getattr(approval_handler, "ask", None)):
-            raise TypeError(f"approval_handler must have an ask method (see ApprovalHandler), got {approval_handler!r}")
+        _check_timeout(approval_timeout)
+        _check_object("executor", executor, "execute", "a BaseExecutor")
+        _check_object(
+            "approval_handler", approval_handler, "ask", "an ApprovalHandler, e.g. CallbackApprovalHandler(fn)"
+        )
+        for name, text in (("session_id", session_id), ("agent", agent), ("user", user)):
+            _check_text(name, text)
         if approval_handler is None:
-            from aegis_core.approval.terminal import TerminalApprovalHandler  # Only the default needs a terminal.
+            from aegis_core.approval.terminal import TerminalApprovalHandler  # noqa: PLC0415 - for the default
 
             approval_handler = TerminalApprovalHandler()
         self.approval_handler: ApprovalHandler = approval_handler
@@ -166,8 +167,8 @@ class Runtime:
     def begin(self, action: Action, *, can_edit: bool = False, approval_handler: ApprovalHandler | None = None) -> Call:
         """Govern a call whose tool a framework runs: returns once it is decided, and written down if it may run.
 
-        If ``call.permitted``, run the tool with ``call.action.arguments()`` and say how it ended (``call.finish(value)`` or ``call.fail(error)``);
-        else ``call.result`` says why not.
+        If ``call.permitted``, run the tool with ``call.action.arguments()`` and say how it ended
+        (``call.finish(value)`` or ``call.fail(error)``); else ``call.result`` says why not.
 
         Args:
             action: The call.
@@ -233,9 +234,11 @@ class Runtime:
 
     @contextmanager
     def session(self, id: str, *, agent: str | None = None, user: str | None = None) -> Iterator[Session]:  # noqa: A002
-        """Within the block, this runtime's calls belong to this session and, unless they say otherwise, to this agent
-        and user (default the runtime's).
-        """
+        """Within the block, this runtime's calls belong to this session and, by default, to this agent and user."""
+        for name, text in (("agent", agent), ("user", user)):
+            _check_text(name, text)
+        if type(id) is not str:
+            raise TypeError(f"a session's id must be a string, got {id!r}")
         entered = Session(
             id,
             agent if agent is not None else self.agent,
@@ -278,13 +281,13 @@ class Runtime:
         """`close` from a coroutine."""
         self._trail.close()
 
-    def __enter__(self) -> Runtime:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
-    async def __aenter__(self) -> Runtime:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
@@ -296,12 +299,12 @@ class Runtime:
     # --- what a governed call asks of its surroundings (call.Terms, drive.World) ---
 
     def judge(self, action: Action) -> tuple[Decision, str]:
-        """The decision under the policy in force now, and that policy's digest. A policy that fails to answer blocks."""
+        """The decision by the policy in force now, and that policy's digest. A policy that fails to answer blocks."""
         policy = self._policy
         try:
             session = self._sessions.get(action.session_id) if policy.needs.session and action.session_id else None
             return policy.evaluate(action, session=session), policy.digest
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - doubt means no
             _log.critical("evaluating the policy failed; the call is blocked", exc_info=True)
             reason = f"blocked: the policy could not be evaluated ({type(error).__name__})"
             return Decision(Approval.BLOCK, RiskLevel.CRITICAL, "<error>", reason), policy.digest
@@ -324,11 +327,11 @@ class Runtime:
         rules = self._policy.needs.results
         if not rules:
             return value, ()
-        from aegis_core.policy.results import screen, withheld  # Only policies with result rules need it.
+        from aegis_core.policy.results import screen, withheld  # noqa: PLC0415 - for result rules
 
         try:
             screened, changes = screen(rules, action, value)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - doubt means no
             _log.critical("applying the result rules failed; the result is withheld", exc_info=True)
             screened, changes = withheld(action, value, f"a result rule failed ({type(error).__name__})"), ("<error>",)
         return screened if self.enforced else value, changes
@@ -340,13 +343,13 @@ class Runtime:
 
     def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
         """Put a request to a person and wait."""
-        from aegis_core.approval.asking import ask  # Calls that nobody is asked about need not load threads and loops.
+        from aegis_core.approval.asking import ask  # noqa: PLC0415 - loads threads and event loops
 
         return ask(self.approval_handler, request)  # type: ignore[no-any-return]
 
     async def aask(self, request: ApprovalRequest) -> ApprovalAnswer:
         """`ask` from a coroutine."""
-        from aegis_core.approval.asking import aask
+        from aegis_core.approval.asking import aask  # noqa: PLC0415 - loads threads and event loops
 
         return await aask(self.approval_handler, request)  # type: ignore[no-any-return]
 
@@ -372,7 +375,7 @@ class Runtime:
         """`recall` from a coroutine."""
         changes = self._trail.changes()
         if self._sessions.behind(session_id, changes):
-            import asyncio  # Only policies that ask what was begun before need it.
+            import asyncio  # noqa: PLC0415 - for policies that ask what was begun before
 
             await asyncio.to_thread(self._sessions.catch_up, session_id, self._trail, changes)
 
@@ -428,12 +431,12 @@ class _AskingThrough:
         self.arecall = runtime.arecall
 
     def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
-        from aegis_core.approval.asking import ask
+        from aegis_core.approval.asking import ask  # noqa: PLC0415 - loads threads and event loops
 
         return ask(self._handler, request)  # type: ignore[no-any-return]
 
     async def aask(self, request: ApprovalRequest) -> ApprovalAnswer:
-        from aegis_core.approval.asking import aask
+        from aegis_core.approval.asking import aask  # noqa: PLC0415 - loads threads and event loops
 
         return await aask(self._handler, request)  # type: ignore[no-any-return]
 
@@ -451,6 +454,27 @@ _DRY = {
     Approval.APPROVE: ResultStatus.PENDING_APPROVAL,
     Approval.BLOCK: ResultStatus.BLOCKED,
 }
+
+
+def _check_text(name: str, value: object) -> None:
+    if value is not None and type(value) is not str:
+        raise TypeError(f"{name} must be a string or None, got {value!r}")
+
+
+def _check_timeout(seconds: object) -> None:
+    if seconds is None:
+        return
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"approval_timeout must be a number of seconds or None, got {seconds!r}")
+    if not seconds > 0:
+        raise ValueError(f"approval_timeout must be a positive number of seconds or None, got {seconds!r}")
+
+
+def _check_object(name: str, value: object, method: str, what: str) -> None:
+    if isinstance(value, type) and callable(getattr(value, method, None)):
+        raise TypeError(f"{name} must be {what}, got the class itself: {value.__name__}(...) makes one")
+    if value is not None and not callable(getattr(value, method, None)):
+        raise TypeError(f"{name} must be {what}, which has a method {method!r}; got {value!r}")
 
 
 def _flat(policy: object) -> Policy:
@@ -493,7 +517,7 @@ def _describe_change(old: Policy, new: Policy, reason: str) -> Mapping[str, Any]
 
 
 def set_runtime(runtime: Runtime | None) -> None:
-    """Make a runtime the one `@governed` functions of this process use where no `Runtime.activate` block says otherwise."""
+    """Make a runtime the one that `@governed` functions of this process use outside of `Runtime.activate` blocks."""
     global _process_runtime  # noqa: PLW0603 - the one place of process-wide state, set by the program itself
     _process_runtime = runtime
 
