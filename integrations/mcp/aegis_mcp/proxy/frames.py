@@ -1,7 +1,8 @@
 """JSON-RPC messages as they stand on the wire: read strictly, written as they were judged.
 
-A message is judged by one parser and acted upon by another, somebody else's. Whatever two parsers could read differently is refused: duplicate keys,
-keys that differ only in case (Go's decoder ignores case), numbers that are none, bytes that are not UTF-8, nesting that overflows.
+A message is judged by one parser and acted upon by another, somebody else's. Whatever two parsers could read
+differently is refused: duplicate keys, keys that differ only in case (Go's decoder ignores case), numbers that are
+none, bytes that are not UTF-8, nesting that overflows.
 """
 
 from __future__ import annotations

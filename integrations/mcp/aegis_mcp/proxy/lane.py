@@ -1,7 +1,7 @@
 """Keeps messages in order although some of them wait.
 
-Every message of the client takes a place in line. It leaves when everything before it has left, except that a call which waits for a person steps out
-of line, so that the calls behind it do not wait with it.
+Every message of the client takes a place in line. It leaves when everything before it has left, except that a call
+which waits for a person steps out of line, so that the calls behind it do not wait with it.
 """
 
 from __future__ import annotations

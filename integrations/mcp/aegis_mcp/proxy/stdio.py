@@ -1,6 +1,7 @@
 """The proxy between two pipes: a client on standard input and output, the server as a child process.
 
-Standard output carries messages and nothing else. The child has a process group of its own, which ends with us; its standard error is ours.
+Standard output carries messages and nothing else. The child has a process group of its own, which ends with us; its
+standard error is ours.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ async def run_stdio(
         await asyncio.wait({inward, outward, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if inward.done() and not outward.done():
             # The client has gone, or has said all it had to say: the server may finish its answers.
-            await relay.drain()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(relay.drain(), GRACE)
             with contextlib.suppress(OSError):
                 child.stdin.close()
         with contextlib.suppress(TimeoutError):
