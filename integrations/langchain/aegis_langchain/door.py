@@ -52,7 +52,7 @@ class Door:
 
     runtime: Runtime
     target: str
-    pause: Callable[[Action], Pause | None] | None = None
+    pause: Callable[[], Pause | None] | None = None
 
     def __deepcopy__(self, _memo: object) -> Door:
         return self
@@ -64,12 +64,12 @@ class Door:
             ActionRefused: It was not run.
             BaseException: The tool's own exception; or what stops the run while a person is asked.
         """
-        pause = self.pause(action) if self.pause is not None else None
+        pause = self.pause() if self.pause is not None else None
         return _returned(self.runtime.run(action, lambda given: outcome(tool(given)), approval_handler=pause), pause)
 
     async def acall(self, action: Action, tool: Callable[[dict[str, Any]], Awaitable[Any]]) -> Any:
         """`call` from a coroutine."""
-        pause = self.pause(action) if self.pause is not None else None
+        pause = self.pause() if self.pause is not None else None
 
         async def run(given: dict[str, Any]) -> Any:
             return outcome(await tool(given))
@@ -78,11 +78,11 @@ class Door:
 
 
 def _returned(result: Result, pause: Pause | None) -> Any:
-    if not result.refused:
-        return result.unwrap()
-    if pause is not None and pause.error is not None:
-        raise pause.error
-    raise ToolRefused(result)
+    if result.refused:
+        raise pause.error if pause is not None and pause.error is not None else ToolRefused(result)
+    if result.exception is not None:
+        raise result.exception
+    return result.data
 
 
 def action(tool: str, target: str, params: Mapping[str, Any], tool_call_id: str | None) -> Action:

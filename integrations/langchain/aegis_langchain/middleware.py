@@ -45,7 +45,7 @@ class AegisMiddleware(AgentMiddleware):
 
     def __init__(self, runtime: Runtime, *, target: str = TARGET) -> None:
         super().__init__()
-        self._door = Door(runtime, target, lambda action: GraphPause.here(runtime, action))
+        self._door = Door(runtime, target, lambda: GraphPause.here(runtime))
         self._copies: dict[int, tuple[BaseTool, BaseTool]] = {}
 
     def wrap_tool_call(

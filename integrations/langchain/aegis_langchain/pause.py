@@ -1,112 +1,132 @@
-"""Asking for approval through a graph's own pause: ``interrupt()``, and ``Command(resume=...)`` later, perhaps in another process.
+"""Approval through a graph's own pause: ``interrupt()`` now, ``Command(resume=...)`` later, perhaps in another process.
 
-Stateless: on resume LangGraph runs the tool call again from the start, and what the person answered has to fit the call as it is then.
+The request is a durable record beside the trail, like every other; the interrupt shows it and the resume answers it. On
+resume LangGraph runs the task again from its start and hands every `interrupt` of it, in order, what it was answered.
 """
 
 from __future__ import annotations
 
-import hmac
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.runnables.config import ensure_config
+from langgraph.config import get_config
 from langgraph.errors import GraphInterrupt
 from langgraph.types import interrupt
 
-from aegis_core.record import now_us
-from aegis_core.redact import Redactor
+from aegis_core.approval.store import ApprovalStore
+from aegis_core.errors import ApprovalError
 from aegis_core.request import ApprovalAnswer
-from aegis_core.snapshot import canonical
 
 if TYPE_CHECKING:
-    from aegis_core.action import Action
+    from aegis_core.approval.store import Ticket
     from aegis_core.request import ApprovalRequest
     from aegis_core.runtime import Runtime
 
 __all__ = ["GraphPause"]
 
+_NO_ANSWER = "the graph was resumed with something that is no answer to this request"
+
 
 class GraphPause:
-    """Asks about one tool call by pausing its graph.
+    """Asks about one execution of a tool by pausing its graph.
 
-    The interrupt's value is the request: ``{"type": "aegis_approval", "id", "digest", "expires_at", "call": {...}}``. It is approved by resuming with
-    ``{"decision": "approve", "id": ..., "digest": ..., "approver": "alice"}``, the id and digest being the request's own. Every other value is a no.
-
-    The id is good for this call only: it says when the request expires, under a keyed digest over thread, task, tool call and what the approval
-    binds to (principal, tool, arguments, rules). So nothing needs to be remembered between the pause and the answer but the trail's key.
+    The interrupt's value is ``{"type": "aegis_approval", "id", "digest", "expires_at", "call": {...}}``. Resume it with
+    ``{"id": ..., "digest": ..., "decision": "approve", "approver": "alice"}``, id and digest being the request's own; a
+    ``reason`` and ``edits`` (changed arguments, by name) may be added. Every other value is a no.
 
     Attributes:
-        error: What pauses the graph, once `ask` has found no answer.
+        error: What pauses the graph, once `ask` has found that nobody has answered.
     """
 
-    def __init__(self, runtime: Runtime, place: tuple[str, ...]) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self.error: BaseException | None = None
-        self._runtime = runtime
-        self._place = place
+        self._trail: Any = runtime.audit_logger
+        self._approvals = ApprovalStore(self._trail)
 
     @classmethod
-    def here(cls, runtime: Runtime, action: Action) -> GraphPause | None:
-        """The pause for a tool call of the current task, or None where the graph cannot come back to it."""
-        config = ensure_config()["configurable"]
-        tool_call_id = action.labels.get("tool_call_id")
-        if tool_call_id is None or config.get("__pregel_checkpointer") is None:
+    def here(cls, runtime: Runtime) -> GraphPause | None:
+        """The way to pause, or None where the graph or the trail would not remember what was asked."""
+        if get_config().get("configurable", {}).get("__pregel_checkpointer") is None:
             return None
-        return cls(runtime, (str(config.get("thread_id")), str(config.get("checkpoint_ns")), tool_call_id))
+        return cls(runtime) if hasattr(runtime.audit_logger, "transact") else None
 
     def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
-        """The person's answer if the graph was resumed with one; else find out how to pause, and answer "not yet"."""
+        """What was answered, or that nobody has yet."""
+        if request.opaque:
+            names = ", ".join(request.opaque)
+            return request.deny(reason=f"a stored approval cannot cover arguments passed by reference ({names})")
+        ticket = self._approvals.put(request)
+        while True:
+            # Also where it is answered already: what comes next in the task must find its own answer in its own place.
+            try:
+                said = interrupt(_shown(ticket))
+            except GraphInterrupt as error:
+                self.error = error
+                reason = f"approval required by rule {request.decision.matched_rule!r} is pending, id {ticket.id}"
+                return ApprovalAnswer(request.id, request.digest, approved=None, reason=reason)
+            named = self._named(request, said)
+            if named is not None and named.id != ticket.id:
+                if not self._paused(request, named):
+                    continue  # It answered an execution that has ended; this one, a retry, has a request of its own.
+                reason = f"goes on with call {named.consumed_by}, which paused"
+                self._approvals.leave(ticket.id, request.call_id, reason)
+                return request.approve(approver=named.approver, reason=reason)
+            if ticket.state == "pending":
+                if named is None:
+                    self._approvals.leave(ticket.id, request.call_id, _NO_ANSWER)
+                    return request.deny(reason=_NO_ANSWER)
+                ticket = self._answered(ticket, said)
+            return self._settled(request, ticket)
+
+    def _answered(self, ticket: Ticket, said: dict[str, Any]) -> Ticket:
+        approver, reason, edits = said.get("approver"), said.get("reason"), said.get("edits")
         try:
-            answer = interrupt(self._shown(request))
-        except GraphInterrupt as error:
-            self.error = error
-            reason = f"approval required by rule {request.decision.matched_rule!r}: the graph waits for an answer"
-            return ApprovalAnswer(request.id, request.digest, approved=None, reason=reason)
-        return self._read(request, answer)
+            return self._approvals.answer(
+                ticket.id,
+                approved=said.get("decision") == "approve",
+                approver=approver if isinstance(approver, str) and approver else "langgraph",
+                via="langgraph",
+                reason=reason if isinstance(reason, str) else None,
+                edits=edits if isinstance(edits, dict) else None,
+            )
+        except ApprovalError:  # somebody was first, or it is too late: the record says which
+            return self._approvals.get(ticket.id)
 
-    def _shown(self, request: ApprovalRequest) -> dict[str, Any]:
-        action, decision = request.action, request.decision
-        return {
-            "type": "aegis_approval",
-            "id": self._id(request, request.expires_at),
-            "digest": request.digest,
-            "expires_at": request.expires_at,
-            "call": {
-                "type": action.type,
-                "target": action.target,
-                "params": Redactor().params(action.params),
-                "agent": action.agent,
-                "user": action.user,
-                "rule": decision.matched_rule,
-                "risk": decision.risk_level.name,
-                "reason": decision.reason,
-                "not_bound": list(request.opaque),
-            },
-        }
+    def _named(self, request: ApprovalRequest, said: object) -> Ticket | None:
+        """The request that was answered, if it is one for this very call."""
+        if not isinstance(said, dict) or not isinstance(said.get("id"), str) or said.get("digest") != request.digest:
+            return None
+        found = self._approvals.many([said["id"]])
+        return found[0] if found and found[0].digest == request.digest else None
 
-    def _read(self, request: ApprovalRequest, answer: Any) -> ApprovalAnswer:
-        said = answer if isinstance(answer, dict) else {}
-        approver = said["approver"] if isinstance(said.get("approver"), str) else "langgraph"
-        reason = said["reason"] if isinstance(said.get("reason"), str) else None
-        if said.get("digest") != request.digest or not self._issued(request, said.get("id")):
-            return request.deny(approver=approver, reason="the graph was resumed with something that is no answer to this request")
-        if self._expiry(said["id"]) <= now_us():
-            return request.deny(approver=approver, reason="the answer came after the request had expired")
-        if said.get("decision") != "approve":
-            return request.deny(approver=approver, reason=reason)
-        edits = said.get("edits") or {}
-        return ApprovalAnswer(request.id, request.digest, approved=True, approver=approver, reason=reason, edits=edits)
+    def _paused(self, request: ApprovalRequest, earlier: Ticket) -> bool:
+        """Whether that was for an execution of this tool call which stopped at an ``interrupt()`` of the tool's own."""
+        action = request.action
+        for entry in self._trail.get_log(session_id=action.session_id, type=action.type, status="failed"):
+            if entry["call_id"] == earlier.consumed_by and entry["error"].startswith(GraphInterrupt.__name__):
+                return bool(entry["labels"].get("tool_call_id") == action.labels.get("tool_call_id"))
+        return False
 
-    def _id(self, request: ApprovalRequest, expires_at: int) -> str:
-        proof = self._runtime.audit_logger.digest(canonical((*self._place, request.digest, expires_at)))
-        return f"{expires_at:x}.{proof}"
+    def _settled(self, request: ApprovalRequest, ticket: Ticket) -> ApprovalAnswer:
+        if ticket.state not in ("approved", "used"):  # used: by an identical call; the store says so, and this one asks anew
+            self._approvals.deliver(ticket.id, request.call_id)
+            why = ticket.reason if ticket.state == "denied" else f"the approval request {ticket.id} was {ticket.state}"
+            return request.deny(approver=ticket.approver, reason=why)
+        return ApprovalAnswer(
+            request.id,
+            request.digest,
+            approved=True,
+            approver=ticket.approver,
+            reason=ticket.reason,
+            grant=ticket.id,
+            edits=ticket.edits or {},
+        )
 
-    def _issued(self, request: ApprovalRequest, id: object) -> bool:  # noqa: A002 - the field's name
-        if not isinstance(id, str) or not id.isascii():
-            return False
-        try:
-            return hmac.compare_digest(id, self._id(request, self._expiry(id)))
-        except ValueError:
-            return False
 
-    @staticmethod
-    def _expiry(id: str) -> int:  # noqa: A002 - the field's name
-        return int(id.partition(".")[0], 16)
+def _shown(ticket: Ticket) -> dict[str, Any]:
+    return {
+        "type": "aegis_approval",
+        "id": ticket.id,
+        "digest": ticket.digest,
+        "expires_at": ticket.expires_at,
+        "call": dict(ticket.request),
+    }
