@@ -93,8 +93,8 @@ class Passages:
         """Characters held."""
         return len(self._text)
 
-    def add(self, texts: Iterable[str], *, without: Collection[str] = ()) -> None:
-        """Add texts in `normal` form.
+    def add(self, texts: Iterable[str], *, without: Collection[str] = ()) -> int:
+        """Add texts in `normal` form; returns how many characters more are held now.
 
         Args:
             texts: The texts. Nothing is found across two of them.
@@ -107,6 +107,7 @@ class Passages:
         self._text = f"{self._text}\n{added}"
         for begin, word in words(added):
             self._places.setdefault(word, []).append(offset + begin)
+        return len(added) + 1
 
     def find(self, value: Value) -> bool | None:
         """Whether the value stands in these texts as a whole; undecided where it is made of all too frequent words."""

@@ -69,12 +69,13 @@ class Sessions:
         """A tool returned this in a session; see `SessionState.add_result`."""
         self._tell(session_id, lambda state: state.add_result(type, target, value, given))
 
-    def _tell(self, session_id: str, tell: Callable[[SessionState], None]) -> None:
+    def _tell(self, session_id: str, tell: Callable[[SessionState], int]) -> None:
         state = self.get(session_id)
-        before = state.size
-        tell(state)
+        added = tell(state)
         with self._lock:
-            self._held += state.size - before
+            if self._states.get(session_id) is state:  # else it has been forgotten in the meantime
+                state.counted += added
+                self._held += added
             while self._held > MAX_ALL_TEXT and len(self._states) > 1:
                 self._forget()
 
@@ -132,7 +133,7 @@ class Sessions:
 
     def _forget(self) -> None:
         session_id, state = self._states.popitem(last=False)
-        self._held -= state.size
+        self._held -= state.counted
         if len(self._forgotten) < _MAX_FORGOTTEN:
             self._forgotten.add(hash(session_id))
         else:

@@ -38,11 +38,12 @@ class SessionState:
     Attributes:
         position: How far the trail has been read for calls that were begun; for the keeper of the sessions.
         as_of: The trail's number of changes then.
+        counted: Characters of its text that the keeper has counted.
     """
 
     __slots__ = (
         "_all_begun", "_answers", "_begun", "_exhausted", "_lock", "_results", "_results_whole", "_said",
-        "_seen", "_user", "_user_whole", "as_of", "position",
+        "_seen", "_user", "_user_whole", "as_of", "counted", "position",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +51,7 @@ class SessionState:
     ) -> None:
         self.position = 0
         self.as_of: int | None = None
+        self.counted = 0
         self._lock = threading.Lock()
         self._user = Passages()
         self._user_whole = whole
@@ -69,20 +71,20 @@ class SessionState:
 
     # --- telling ---
 
-    def add_user_text(self, text: str) -> None:
-        """The user said this. Telling it again costs next to nothing."""
+    def add_user_text(self, text: str) -> int:
+        """The user said this. Telling it again costs next to nothing. Returns how much more text is held now."""
         with self._lock:
             known = hash(text)
             if known in self._said:
-                return
+                return 0
             if self._user.size + len(text) > MAX_TEXT:
                 self._user_whole = False
-                return
+                return 0
             self._said.add(known)
-            self._user.add([normal(text)])
+            return self._user.add([normal(text)])
 
-    def add_result(self, type: str, target: str, value: object, given: object = ()) -> None:  # noqa: A002 - the word
-        """A tool returned this.
+    def add_result(self, type: str, target: str, value: object, given: object = ()) -> int:  # noqa: A002 - the word
+        """A tool returned this. Returns how much more text is held now.
 
         Args:
             type: The tool.
@@ -95,15 +97,15 @@ class SessionState:
         with self._lock:
             if texts is None or echoed is None:
                 self._results_whole = False
-                return
+                return 0
             passages = self._results.get((type, target))
             held = sum(known.size for known in self._results.values())
             if held + sum(map(len, texts)) > MAX_TEXT or (passages is None and len(self._results) >= MAX_ORIGINS):
                 self._results_whole = False
-                return
+                return 0
             if passages is None:
                 passages = self._results[type, target] = Passages()
-            passages.add(texts, without={word for text in echoed for _, word in words(text)})
+            return passages.add(texts, without={word for text in echoed for _, word in words(text)})
 
     def add_calls(self, calls: Iterable[tuple[str, str]]) -> None:
         """Calls of these (type, target) pairs were begun."""
