@@ -1,0 +1,242 @@
+"""``param_path``: where a path leads, judged by its text and, on request, by the file system.
+
+A path is judged only if everyone who reads it will read the same: what one tool takes literally and another decodes,
+expands or normalises (``%2e``, ``~``, ``$HOME``, ``..``, ``file.txt:stream``) is undecided.
+"""
+
+from __future__ import annotations
+
+import ntpath
+import os
+import posixpath
+import re
+import unicodedata
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from aegis_core.policy.arguments.verdict import ArgumentSpec, ArgumentTest, Globs, Patterns, Verdict, Words
+from aegis_core.policy.names import fold
+
+__all__ = ["PathCondition", "PathSpec"]
+
+_DOUBTS = {
+    "home": "it begins with '~', which many tools expand",
+    "edge": "it begins or ends with white space, which many tools strip",
+    "dots": "it has a '..' segment, or dots or spaces that some systems read as one",
+    "encoded": "it is percent-encoded, and the tool may decode it",
+    "expand": "it has a variable, braces or a pattern that a shell or a library may expand",
+    "backslash": "it has a backslash, which separates segments elsewhere",
+    "network": "it begins with two separators, which on some systems name another machine or a device",
+    "scheme": "it begins like a drive or a URL",
+    "slash": "it has a slash, and the style is windows",
+    "relative": "it depends on the current drive or folder",
+    "device": "it names a device",
+    "stream": "it names a stream of a file, or has a character Windows does not allow",
+    "trailing": "a segment ends with a dot or a space, which Windows drops",
+    "short": "it may be the 8.3 name of another file",
+}
+
+_COMMON = r"""
+    (?P<home>\A~)
+  | (?P<edge>\A\ |\ \Z)
+  | (?P<encoded>%(?:[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}))
+"""
+_POSIX = re.compile(
+    _COMMON
+    + r"""
+  | (?P<backslash>\\)
+  | (?P<network>\A//)
+  | (?P<scheme>\A[^/]*:)
+  | (?P<dots>(?:\A|/)\.[. ]|[. ]\.(?=/|\Z))
+  | (?P<expand>\$[A-Za-z_{(]|[{`]|(?:\A|/)\.[*?\[])
+""",
+    re.VERBOSE,
+)
+_WINDOWS = re.compile(
+    _COMMON
+    + r"""
+  | (?P<slash>/)
+  | (?P<network>\A\\\\)
+  | (?P<relative>\A\\|\A[A-Za-z]:(?!\\))
+  | (?P<dots>(?:\A|\\)\.[. ])
+  | (?P<trailing>[^\\][. ](?=\\|\Z)|\\\ +(?=\\|\Z))
+  | (?P<expand>%[^%\\]*%|[{`])
+  | (?P<stream>(?<!\A[A-Za-z]):|[<>|?*"])
+  | (?P<short>~[0-9])
+  | (?P<device>(?:\A|\\)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])(?=[\\.]|\Z))
+""",
+    re.VERBOSE | re.IGNORECASE,
+)
+# Most paths are plainly harmless, and one look tells: words with single dots and spaces inside. What this passes has
+# none of the doubts.
+_PLAIN_POSIX = re.compile(r"/?+(?:\.?[\w\-+@=,()&'#]++(?:[. ][\w\-+@=,()&'#]++)*+(?:/(?!/)|\Z))++", re.ASCII)
+# Characters that mean something in a path; a character that *becomes* one of these under NFKC may mean it to somebody.
+_MEANINGFUL = "./\\:~%$*?[{ "
+# NFKC leaves these alone, but legacy code pages turn them into a slash or a backslash.
+_BEST_FIT = re.compile("[\u2044\u2215\u2216\u29f5\u29f8\u29f9\u00a5\u20a9]")
+
+
+class PathSpec(ArgumentSpec):
+    """What a path must satisfy: all that is given here."""
+
+    under: Words | None = Field(
+        None,
+        description=(
+            "Folders of which the path must be one or lie below one. All absolute, or all relative to the folder the "
+            "tool works in ('.' is that folder). A path that cannot be compared with them (relative with absolute) "
+            "is undecided."
+        ),
+    )
+    name: Globs | None = Field(
+        None, description="Globs of which the last part of the path must match one, e.g. '*.csv'."
+    )
+    resolve: bool = Field(
+        default=False,
+        description=(
+            "Also follow symbolic links, on this machine and at the moment of judging: only for tools that share "
+            "this file system. The path as written and the path it leads to must agree. A file may still be replaced "
+            "by a link between judging and use."
+        ),
+    )
+    base: str | None = Field(
+        None, description="The absolute folder relative paths start from; without it they stay relative.", min_length=1
+    )
+    style: Literal["posix", "windows"] = Field(
+        "posix",
+        description="How the tool's system writes paths: '/data/x', or 'C:\\data\\x' compared without regard to case.",
+    )
+
+    @model_validator(mode="after")
+    def _coherent(self) -> PathSpec:
+        if self.under is None and self.name is None:
+            raise ValueError("asks nothing of the path; name 'under', 'name' or both")
+        if self.base is not None:
+            if problem := _literal_problem(self.base, self.style):
+                raise ValueError(f"base {self.base!r}: {problem}")
+            if not _absolute(self.base, self.style):
+                raise ValueError(f"base {self.base!r} must be an absolute path")
+        for folder in self.under or ():
+            if problem := _literal_problem(folder, self.style):
+                raise ValueError(f"under {folder!r}: {problem}; write the folder out")
+        if len({_absolute(folder, self.style) for folder in self.under or ()}) > 1 and self.base is None:
+            raise ValueError("under mixes absolute and relative folders; give a base, or use one kind")
+        if self.resolve and (self.style == "windows") != (os.name == "nt"):
+            raise ValueError(f"resolve follows links on this machine, whose paths are not of style {self.style!r}")
+        return self
+
+
+def _literal_problem(path: str, style: str) -> str | None:
+    """Why two readers may not agree on what this text means as a path, or None."""
+    if style == "posix" and _PLAIN_POSIX.fullmatch(path):
+        return None
+    if not path:
+        return "it is empty"
+    if not path.isprintable():
+        return "it has a control or invisible character"
+    if found := (_WINDOWS if style == "windows" else _POSIX).search(path):
+        return _DOUBTS[found.lastgroup or ""]
+    if not path.isascii():
+        normal = unicodedata.normalize("NFKC", path)
+        changed = normal != path and any(normal.count(character) != path.count(character) for character in _MEANINGFUL)
+        if changed or _BEST_FIT.search(path):
+            return "it has a look-alike of a dot, a separator or another character that means something in a path"
+    return None
+
+
+def _absolute(path: str, style: str) -> bool:
+    return ntpath.isabs(path) if style == "windows" else path.startswith("/")
+
+
+class PathCondition(ArgumentTest):
+    """A compiled `PathSpec`."""
+
+    __slots__ = ("_absolute", "_base", "_flavour", "_folded", "_names", "_resolve", "_roots", "_style")
+
+    limit = 4096
+
+    def __init__(self, spec: PathSpec) -> None:
+        self._style = spec.style
+        self._flavour = ntpath if spec.style == "windows" else posixpath
+        self._resolve = spec.resolve
+        self._base = spec.base
+        self._names = Patterns(spec.name) if spec.name else None
+        self._roots = tuple(self._normal(folder) for folder in spec.under or ())
+        self._absolute = any(_absolute(root, spec.style) for root in self._roots)
+        self._folded = tuple(fold(root) for root in self._roots)
+
+    def _look(self, value: str) -> Verdict:
+        if problem := _literal_problem(value, self._style):
+            return None, problem, ""
+        path = self._normal(value)
+        written = self._judge(path, self._roots)
+        return self._agree(path, written) if self._resolve else written
+
+    def _normal(self, path: str) -> str:
+        """The path from the base if there is one, without redundant parts, in the form this style compares."""
+        if self._base is not None:
+            path = self._flavour.join(self._base, path)
+        path = self._flavour.normpath(path)
+        # Windows compares by a table of its own; of that, only the ASCII letters are the same everywhere.
+        return path.lower() if self._style == "windows" and path.isascii() else path
+
+    def _judge(self, path: str, roots: tuple[str, ...]) -> Verdict:
+        under = self._under(path, roots) if roots else None
+        if under is not None and (self._names is None or under[0] is False):
+            return under
+        named = self._named(path)
+        return named if under is None or under[0] or named[0] is False else under
+
+    def _under(self, path: str, roots: tuple[str, ...]) -> Verdict:
+        if _absolute(path, self._style) != self._absolute:
+            return None, "one of the path and the folders is absolute and the other is not", ""
+        if self._within(path, roots):
+            return True, "it lies under one of the folders", ""
+        if self._within(fold(path), self._folded):
+            return None, "it lies under one of the folders only if case and look-alike characters do not count", ""
+        return False, "it lies under none of the folders", ""
+
+    def _within(self, path: str, roots: tuple[str, ...]) -> bool:
+        separator = self._flavour.sep
+        for root in roots:
+            if path == root or root == "." or path.startswith(root if root.endswith(separator) else root + separator):
+                return True
+        return False
+
+    def _named(self, path: str) -> Verdict:
+        assert self._names is not None
+        name = path.rpartition(self._flavour.sep)[2]
+        truth = self._names.match(name)
+        if truth is None:
+            return None, "its name matches only if case and look-alike characters do not count", name
+        return truth, "its name matches" if truth else "its name does not match", name
+
+    def _agree(self, path: str, written: Verdict) -> Verdict:
+        """The verdict about the path as written, if the path it really leads to gets the same."""
+        if not _absolute(path, self._style):
+            return None, "links can only be followed from an absolute path; give a base", ""
+        try:
+            led = self._judge(self._normal(_real(path)), tuple(self._normal(_real(root)) for root in self._roots))
+        except OSError as problem:
+            return None, "the file system could not follow it", type(problem).__name__
+        if led[0] is not written[0]:
+            return None, "where its links lead is judged differently from the path as written", ""
+        return written
+
+
+def _real(path: str) -> str:
+    """Where a path leads: every link followed, except that its last parts may not exist yet.
+
+    Raises:
+        OSError: If it cannot be followed, a dangling link included: writing to it would create a file elsewhere.
+    """
+    missing: list[str] = []
+    while True:
+        try:
+            return os.path.join(os.path.realpath(path, strict=True), *reversed(missing))  # noqa: PTH118 - text, not objects
+        except FileNotFoundError:
+            parent, name = os.path.split(path)
+            if os.path.lexists(path) or parent == path:
+                raise
+            missing.append(name)
+            path = parent

@@ -1,0 +1,84 @@
+"""What must hold of an SQL text before a parser is asked about it: every database would cut it into the same words.
+
+A text is cut here by a grammar so small that all lexers agree on it; what is left after string literals, quoted names
+and comments are taken out (the skeleton) must hold nothing that one database reads as code and another as text:
+backslash escapes, dollar quotes, executable or nested comments, templates.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from typing import Literal
+
+__all__ = ["Dialect", "doing_words", "stray_statement", "text_problem"]
+
+Dialect = Literal["postgres", "mysql", "sqlite", "duckdb", "tsql"]
+
+_LITERALS = r"""'[^']*+'|"[^"]*+\""""
+_PLAIN_COMMENT = r"/\*(?![!+M])(?:[^*/]|\*(?!/)|/(?!\*))*+\*/"
+_SPACED_DASHES = r"--(?=[ \t\n]|\Z)[^\n]*+"
+_CUTS = {
+    "postgres": rf"{_LITERALS}|--[^\n]*+|{_PLAIN_COMMENT}",
+    "duckdb": rf"{_LITERALS}|--[^\n]*+|{_PLAIN_COMMENT}",
+    "sqlite": rf"{_LITERALS}|`[^`]*+`|\[[^\]]*+\]|--[^\n]*+|{_PLAIN_COMMENT}",
+    "tsql": rf"{_LITERALS}|\[[^\]]*+\]|--[^\n]*+|{_PLAIN_COMMENT}",
+    "mysql": rf"{_LITERALS}|`[^`]*+`|\#[^\n]*+|{_SPACED_DASHES}|{_PLAIN_COMMENT}",
+    # Any of them: double quotes are strings in one and names in another.
+    None: rf"'[^']*+'|{_SPACED_DASHES}|{_PLAIN_COMMENT}",
+}
+_CUT = {dialect: re.compile(pattern, re.DOTALL) for dialect, pattern in _CUTS.items()}
+_CUT_OUT = "\x00"  # stands for what was cut out; a control character, which no accepted text has
+
+# A quote after an odd number of backslashes ends a string in one reading and is part of it in the other.
+_ESCAPED_QUOTE = re.compile(r"""(?<!\\)(?:\\\\)*+\\['"`]""")
+_AMBIGUOUS = r"""['"`\\]|/\*|\*/|\$(?![0-9])|[\w$]\$|\{[{%#+]|:=|[uU]&\x00"""
+_DOUBTS = {
+    "postgres": re.compile(rf"{_AMBIGUOUS}|[{{}}]"),
+    "duckdb": re.compile(_AMBIGUOUS),
+    "sqlite": re.compile(rf"{_AMBIGUOUS}|[{{}}\[\]]"),
+    "tsql": re.compile(rf"{_AMBIGUOUS}|[{{}}\[\]]"),
+    "mysql": re.compile(rf"{_AMBIGUOUS}|[{{}}]|--"),
+    None: re.compile(rf"{_AMBIGUOUS}|[{{}}\[\]\#]|--|[\w&]\x00"),
+}
+
+
+def text_problem(text: str, dialect: Dialect | None) -> tuple[str | None, str]:
+    """Why databases may cut the text into different words, or None; and its skeleton, lower-cased."""
+    if not text.isprintable():
+        if not text.replace("\r\n", " ").replace("\n", " ").replace("\t", " ").isprintable():
+            return "it has a control or invisible character", ""
+        text = text.replace("\r\n", "\n")
+    if "\\" in text and _ESCAPED_QUOTE.search(text):
+        return "it has a backslash before a quote, which is an escape in one database and text in another", ""
+    skeleton = _CUT[dialect].sub(_CUT_OUT, text)
+    if found := _DOUBTS[dialect].search(skeleton):
+        shown = found[0].replace(_CUT_OUT, "'")
+        return f"databases read {shown!r} differently, or it hides what follows", ""
+    if not skeleton.isascii() and unicodedata.normalize("NFKC", skeleton) != skeleton:
+        return "it has look-alike letters", ""
+    return None, skeleton.lower()
+
+
+# --- words that do something, wherever they stand --------------------------------------------------------------------
+
+_DOING = re.compile(r"\b(?:select|insert|update|delete|merge|drop|create|alter|grant|revoke|truncate(?!\s*\())\b")
+# T-SQL needs no semicolon between statements, so a parser may take the beginning of the next for a column's alias.
+_BEGINNING = re.compile(
+    r"\b(?:backup|begin|break|bulk|checkpoint|close|commit|continue|dbcc|deallocate|declare|deny|disable|dump|enable"
+    r"|exec|execute|fetch(?!\s+(?:next|first))|go|goto|if(?!\s+(?:not\s+)?exists)|kill|lineno|load|move|open|print"
+    r"|raiserror|readtext|receive|reconfigure|restore|return|revert|rollback|save|send|setuser|shutdown|throw"
+    r"|updatetext|use|waitfor|while|writetext)\b"
+)
+
+
+def doing_words(skeleton: str) -> Counter[str]:
+    """How often each word that reads or changes data stands in a skeleton."""
+    return Counter(_DOING.findall(skeleton))
+
+
+def stray_statement(skeleton: str) -> str | None:
+    """A word by which T-SQL begins a statement that is not judged here, wherever it stands."""
+    found = _BEGINNING.search(skeleton)
+    return found[0] if found else None
