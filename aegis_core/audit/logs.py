@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aegis_core.record import Record
     from aegis_core.redact import Redactor
 
-__all__ = ["LoggingAuditLogger"]
+__all__ = ["LoggingAuditLogger", "escaped"]
 
 _LEVELS = {"LOW": logging.DEBUG, "MEDIUM": logging.INFO, "HIGH": logging.WARNING, "CRITICAL": logging.ERROR}
 _JSON = {"action_params", "floors", "labels", "result", "changes", "data"}
@@ -52,7 +52,7 @@ class LoggingAuditLogger:
         level = logging.INFO if isinstance(record, Event) else _LEVELS[record.decision.risk_level.name]
         if self._logger.isEnabledFor(level):
             fields = _fields(record, redactor)
-            self._logger.log(level, "%s", line(fields), extra={"aegis": fields})
+            self._logger.log(level, "%s", escaped(orjson.dumps(fields).decode()), extra={"aegis": fields})
 
     async def awrite(self, record: Record, redactor: Redactor | None = None) -> None:
         """Log one record."""
@@ -85,9 +85,8 @@ def _fields(record: Record, redactor: Redactor | None) -> dict[str, Any]:
     return fields
 
 
-def line(fields: dict[str, Any]) -> str:
-    """JSON on one line, in which whatever could steer a terminal or hide in it is escaped."""
-    text = orjson.dumps(fields).decode()
+def escaped(text: str) -> str:
+    """JSON text on one line, in which whatever could steer a terminal or hide in it is escaped. Still the same JSON."""
     if _PLAIN.fullmatch(text):
         return text
     return "".join(char if char == " " or visible(char) == char else _escape(char) for char in text)

@@ -13,8 +13,8 @@ import orjson
 
 from aegis_core.audit.checkpoint import Statement
 from aegis_core.audit.filters import Filters, moment
-from aegis_core.audit.render import OPENING, OUTCOME, entry
-from aegis_core.audit.schema import ALL, connect_reader, describe
+from aegis_core.audit.render import OPENING, OUTCOME, entry, loads, timestamp
+from aegis_core.audit.schema import ALL, NotATrail, connect_reader, describe
 from aegis_core.errors import AuditError
 from aegis_core.portability import process_lives
 
@@ -104,6 +104,82 @@ class Reader:
             total = int(self.read(lambda db: db.execute(sql, values).fetchone()[0]))
         return total if filters.limit is None else min(total, max(0, filters.limit))
 
+    def entry(self, call_id: str) -> dict[str, Any] | None:
+        """One call, by its id."""
+        sql = f"SELECT i.seq, i.writer, {_OPENING}, {_OUTCOME} {_CALLS} AND i.call_id = ?"
+        row = self.read(lambda db: db.execute(sql, (call_id,)).fetchone())
+        return _entry(row, _Lives(self)) if row else None
+
+    def find(self, end: str) -> list[str]:
+        """The ids of the calls whose id is, or ends in, ``end``."""
+        sql = "SELECT DISTINCT call_id FROM records WHERE substr(call_id, -length(?)) = ? LIMIT 100"
+        return [call_id for (call_id,) in self.read(lambda db: db.execute(sql, (end, end)).fetchall())]
+
+    def last_row(self) -> int:
+        """The number of the last row."""
+        return int(self.read(lambda db: db.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()[0]))
+
+    def span(self, filters: Filters) -> tuple[str | None, str | None]:
+        """When the first and the last of the calls asked for began."""
+        where, values = _where(filters)
+        sql = f"SELECT min(i.at), max(i.at) {_CALLS} {where}"
+        first, last = self.read(lambda db: db.execute(sql, values).fetchone())
+        return (None, None) if first is None else (timestamp(first), timestamp(last))
+
+    def calls_after(self, seq: int) -> tuple[int, list[str]]:
+        """The number of the last row, and the ids of the calls that any row after row ``seq`` speaks of, in order."""
+        sql = "SELECT seq, call_id FROM records WHERE seq > ? ORDER BY seq"
+        rows = self.read(lambda db: db.execute(sql, (seq,)).fetchall())
+        return rows[-1][0] if rows else seq, list(dict.fromkeys(call_id for _, call_id in rows if call_id is not None))
+
+    def events(self, filters: Filters) -> list[dict[str, Any]]:
+        """What happened beside the calls, oldest first. Of the filters only the times and ``limit`` matter."""
+        terms, values = ["call_id IS NULL"], list[Any]()
+        for term, time in (("at >= ?", filters.since), ("at < ?", filters.until)):
+            if time is not None:
+                terms.append(term)
+                values.append(moment(time))
+        where = " AND ".join(terms)
+        sql = f"SELECT seq, at, kind, data FROM records WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - as above
+        limit = -1 if filters.limit is None else filters.limit
+        rows = self.read(lambda db: db.execute(sql, (*values, limit)).fetchall())
+        return [
+            {"seq": seq, "timestamp": timestamp(at), "event": kind, "data": loads(data, {})}
+            for seq, at, kind, data in reversed(rows)
+        ]
+
+    def groups(self, columns: Sequence[str], filters: Filters, bucket: int = 0) -> list[dict[str, Any]]:
+        """Calls counted by the values of some columns, in one query.
+
+        Args:
+            columns: Columns of the call's first row, by name; ``result_status`` means how the call ended.
+            filters: Which calls, ``limit`` aside.
+            bucket: Microseconds; if given, calls are counted by the time they began, too, in steps of this length.
+
+        Returns:
+            The columns, ``bucket`` (microseconds), ``count``; ``duration_us`` and ``longest_us`` of those that ended.
+        """
+        where, values = _where(filters)
+        keys = [f'i."{name}"' for name in columns if name in OPENING and name != "result_status"]
+        ended = "coalesce(o.result_status, i.result_status)"
+        keys += [ended, f"CASE WHEN {ended} IS NULL THEN i.writer END", f"i.at / {bucket}" if bucket else "0"]
+        totals = "count(*), sum(o.duration_us), max(o.duration_us)"
+        grouping = ", ".join(str(number) for number, _ in enumerate(keys, 1))
+        sql = f"SELECT {', '.join(keys)}, {totals} {_CALLS} {where} GROUP BY {grouping}"
+        names = [*(name for name in columns if name != "result_status"), "result_status", "writer", "bucket"]
+        names += ["count", "duration_us", "longest_us"]
+        lives = _Lives(self)
+        found: list[dict[str, Any]] = []
+        for row in self.read(lambda db: db.execute(sql, values).fetchall()):
+            group = dict(zip(names, row, strict=True))
+            writer = group.pop("writer")
+            group["bucket"] *= bucket
+            if group["result_status"] is None:
+                group["result_status"] = "running" if writer is not None and lives(writer) else "unknown"
+            if filters.status not in ("running", "unknown") or group["result_status"] == filters.status:
+                found.append(group)
+        return found
+
     def history(self, session_id: str, after: int) -> list[tuple[int, str, str]]:
         """``(seq, type, target)`` of every call begun in a session after row ``after``, oldest first."""
         sql = (
@@ -148,7 +224,7 @@ class Reader:
             stat = Path(self.path).stat()
         except OSError as error:
             self._disconnect()
-            raise AuditError(f"there is no audit trail at {self.path!r}") from error
+            raise NotATrail(f"there is no audit trail at {self.path!r}") from error
         file = (stat.st_dev, stat.st_ino)
         if self._connection is None or self._file != file:
             self._disconnect()

@@ -204,7 +204,7 @@ def entry(opening: Sequence[Any], outcome: Sequence[Any] | None, *, lives: bool)
         "user": user,
         "action_type": kind,
         "action_target": target,
-        "action_params": _loads(params, {}),
+        "action_params": loads(params, {}),
         "risk_level": risk,
         "approval": approval,
         "matched_rule": rule,
@@ -216,19 +216,20 @@ def entry(opening: Sequence[Any], outcome: Sequence[Any] | None, *, lives: bool)
         "policy_digest": policy,
         "params_digest": params_digest,
         "rules_digest": rules,
-        "floors": _loads(floors, []),
+        "floors": loads(floors, []),
         "request_id": request_id,
         "duration_ms": None if duration is None else duration / 1000,
         "error": error,
-        "result": _loads(result, None),
+        "result": loads(result, None),
         "claimed_by": claimed_by,
-        "changes": _loads(changes, []),
-        "labels": _loads(labels, {}),
+        "changes": loads(changes, []),
+        "labels": loads(labels, {}),
         "description": text or "",
     }
 
 
-def _loads(text: str | None, empty: Any) -> Any:
+def loads(text: str | None, empty: Any) -> Any:
+    """What a column of JSON text says; ``empty`` for a null."""
     if text is None:
         return empty
     try:

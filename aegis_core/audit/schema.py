@@ -15,7 +15,12 @@ from aegis_core.portability import create_private
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["ALL", "APPLICATION_ID", "INSERT", "VERSION", "connect", "connect_reader", "describe"]
+__all__ = ["ALL", "APPLICATION_ID", "INSERT", "VERSION", "NotATrail", "connect", "connect_reader", "describe"]
+
+
+class NotATrail(AuditError):  # noqa: N818 - what it is, not what went wrong with it
+    """There is no trail at a path, or it is something else, or was written by a newer Aegis."""
+
 
 APPLICATION_ID = 0x41454749
 """``AEGI``: what ``file`` and SQLite's header say the file is."""
@@ -140,7 +145,7 @@ def connect_reader(path: str) -> sqlite3.Connection:
         AuditError: There is no such file, it is not a trail, or it cannot be read.
     """
     if not Path(path).exists():
-        raise AuditError(f"there is no audit trail at {path!r}")
+        raise NotATrail(f"there is no audit trail at {path!r}")
     connection = _open(path, "ro")
     with _explained(connection, path, "read"):
         _recognise(connection, path)
@@ -155,7 +160,7 @@ def _explained(connection: sqlite3.Connection, path: str, verb: str) -> Generato
     except sqlite3.Error as error:
         connection.close()
         if "not a database" in str(error):
-            raise AuditError(f"{path!r} is not an audit trail but some other file") from error
+            raise NotATrail(f"{path!r} is not an audit trail but some other file") from error
         raise AuditError(f"the audit trail {path!r} cannot be {verb}: {describe(error)}") from error
     except BaseException:
         connection.close()
@@ -174,9 +179,9 @@ def _recognise(connection: sqlite3.Connection, path: str) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
-        raise AuditError(f"{path!r} is a SQLite database of another program, not an audit trail")
+        raise NotATrail(f"{path!r} is a SQLite database of another program, not an audit trail")
     if version > VERSION:
-        raise AuditError(
+        raise NotATrail(
             f"the audit trail {path!r} was written by a newer Aegis (schema {version}, known here: {VERSION}); upgrade"
         )
     connection.execute("PRAGMA trusted_schema = OFF")

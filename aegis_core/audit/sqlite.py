@@ -51,6 +51,10 @@ class AuditLogger:
         durable: False: a write returns at once, and a thread writes some milliseconds later. Fast; but a crash of the
             process loses what was still waiting (at most 10,000 records), and a power cut may lose more.
 
+    Attributes:
+        path: The file, absolute.
+        reader: Asks the trail more than `get_log` does.
+
     Raises:
         AuditError: ``db_path`` is not a path.
     """
@@ -63,7 +67,7 @@ class AuditLogger:
         self.durable = durable
         digest = Digest(self.path)
         self._digest = digest
-        self._reader = Reader(self.path)
+        self.reader = Reader(self.path)
         self._writer = Writer(Database(self.path, digest=digest), durable=durable, digest=digest)
         # Runs when the logger is forgotten, and at the end of the interpreter.
         self._finalizer = weakref.finalize(self, self._writer.close)
@@ -99,7 +103,7 @@ class AuditLogger:
             AuditError: Something that waited could not be written.
         """
         self._finalizer()
-        self._reader.close()
+        self.reader.close()
 
     def __enter__(self) -> Self:
         return self
@@ -140,11 +144,11 @@ class AuditLogger:
             session_id=session_id, type=type, target=target, risk=risk, status=status, rule=rule, agent=agent,
             since=since, until=until, limit=limit,
         )  # fmt: skip
-        return self._reader.entries(filters) if self._is_there() else []
+        return self.reader.entries(filters) if self._is_there() else []
 
     def count(self, **filters: Any) -> int:
         """How many calls `get_log` would return with the same filters."""
-        return self._reader.count(Filters(**filters)) if self._is_there() else 0
+        return self.reader.count(Filters(**filters)) if self._is_there() else 0
 
     def export_jsonl(self, path: str | os.PathLike[str], **filters: Any) -> int:
         """Write the calls to a file, one JSON object a line, oldest first; return how many. Memory stays bounded.
@@ -165,9 +169,9 @@ class AuditLogger:
         if not self._is_there():
             return
         if wanted.limit is None:
-            yield from self._reader.chunks(wanted)
+            yield from self.reader.chunks(wanted)
         else:
-            yield self._reader.entries(wanted)
+            yield self.reader.entries(wanted)
 
     def verify(
         self, *, public_key: str | os.PathLike[str] | None = None, checkpoints: str | os.PathLike[str] | None = None
@@ -187,7 +191,7 @@ class AuditLogger:
         key = PublicKey.load(public_key) if public_key is not None else None
         kept = load_statements(checkpoints) if checkpoints is not None else []
         self._is_there()
-        return verify_rows(self._reader.rows(), public_key=key, checkpoints=kept, cut=self._reader.cut())
+        return verify_rows(self.reader.rows(), public_key=key, checkpoints=kept, cut=self.reader.cut())
 
     def checkpoint(self, key: str | os.PathLike[str]) -> Statement:
         """Sign the state of the chain. The statement goes on the chain; keep a copy elsewhere.
@@ -226,11 +230,11 @@ class AuditLogger:
         """
         self._is_there()
         with _private_file(path) as file:
-            return write_chain(file, self._reader.rows(), self._reader.cut())
+            return write_chain(file, self.reader.rows(), self.reader.cut())
 
     def history(self, session_id: str, *, after: int = 0) -> list[tuple[int, str, str]]:
         """``(position, type, target)`` of every call begun in a session after a position, oldest first."""
-        return self._reader.history(session_id, after) if self._is_there() else []
+        return self.reader.history(session_id, after) if self._is_there() else []
 
     def _is_there(self) -> bool:
         """Whether there is a trail to read, once everything posted so far is on it."""
@@ -257,11 +261,11 @@ class AuditLogger:
 
     def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function that reads any of the trail's tables. It must be short."""
-        return self._reader.read(function)
+        return self.reader.read(function)
 
     def changes(self) -> int:
         """A number that changes whenever any process commits to the trail: a cheap thing to look at while waiting."""
-        return self._reader.changes()
+        return self.reader.changes()
 
 
 @contextlib.contextmanager

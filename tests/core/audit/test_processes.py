@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ ROUNDS = int(os.environ.get("AEGIS_TEST_KILLS", "5"))
 ROOT = Path(__file__).parents[3]
 
 
-def start(code: str, *args: object, **options: object) -> subprocess.Popen[str]:
+def start(code: str, *args: object, **options: Any) -> subprocess.Popen[str]:
     program = f"import sys\nfrom tests.core.audit.samples import *\nfrom aegis_core.audit import AuditLogger\n{code}"
     command = [sys.executable, "-c", program, *map(str, args)]
     return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, **options)
