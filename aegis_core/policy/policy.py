@@ -11,7 +11,7 @@ from aegis_core.decision import Approval, Decision, RiskLevel
 from aegis_core.errors import PolicyError, Problem
 from aegis_core.policy.conditions.truth import Context
 from aegis_core.policy.layer import Layer, Plan, Verdict, decide
-from aegis_core.policy.loading import load_dict, load_file, load_text
+from aegis_core.policy.loading import gc_paused, load_dict, load_file, load_text
 from aegis_core.policy.names import refusal
 from aegis_core.policy.needs import Needs
 from aegis_core.policy.origin import Layered, Merged
@@ -72,8 +72,9 @@ class Policy:
         Raises:
             PolicyError: If it cannot be read or is not a valid policy; lists every problem with file:line:column.
         """
-        document, origin = load_file(Path(path))
-        return cls((Layer((document,)),), origin)
+        with gc_paused():
+            document, origin = load_file(Path(path))
+            return cls((Layer((document,)),), origin)
 
     @classmethod
     def from_string(cls, text: str, *, source: str = "<string>") -> Policy:
@@ -82,8 +83,9 @@ class Policy:
         Raises:
             PolicyError: If it is not a valid policy.
         """
-        document, origin = load_text(text, source)
-        return cls((Layer((document,)),), origin)
+        with gc_paused():
+            document, origin = load_text(text, source)
+            return cls((Layer((document,)),), origin)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, source: str = "<dict>") -> Policy:
@@ -92,8 +94,9 @@ class Policy:
         Raises:
             PolicyError: If it is not a valid policy.
         """
-        document, origin = load_dict(data, source)
-        return cls((Layer((document,)),), origin)
+        with gc_paused():
+            document, origin = load_dict(data, source)
+            return cls((Layer((document,)),), origin)
 
     def merge(self, other: Policy) -> Policy:
         """This policy's rules first, then the other's; this policy's defaults.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta, tzinfo
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 
 from aegis_core.policy.conditions.truth import Finding
+from aegis_core.policy.wording import shown
 
 if TYPE_CHECKING:
     from aegis_core.action import Action
@@ -24,9 +25,9 @@ def parse_clock(text: str) -> int:
     """
     hours, colon, minutes = text.partition(":")
     if not (colon and len(hours) == len(minutes) == 2 and text.isascii() and hours.isdigit() and minutes.isdigit()):
-        raise ValueError(f'must be "HH:MM", got {text!r}')
+        raise ValueError(f'must be "HH:MM", got {shown(text)}')
     if int(hours) > 23 or int(minutes) > 59:
-        raise ValueError(f'must be "HH:MM" between 00:00 and 23:59, got {text!r}')
+        raise ValueError(f'must be "HH:MM" between 00:00 and 23:59, got {shown(text)}')
     return int(hours) * 60 + int(minutes)
 
 
@@ -38,12 +39,15 @@ def load_timezone(name: str) -> tzinfo:
     """
     if name == "UTC":
         return UTC
-    import zoneinfo  # Loads its own machinery; only policies that name a zone pay for it.
+    import zoneinfo  # noqa: PLC0415 - only policies that name a zone load it
 
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"unknown time zone {name!r}; use an IANA name such as 'Europe/Berlin'") from None
+        hint = "use an IANA name such as 'Europe/Berlin'"
+        if not zoneinfo.available_timezones():
+            hint = "this machine has no time zone database; pip install tzdata"
+        raise ValueError(f"is not a known time zone: {shown(name)}; {hint}") from None
 
 
 class TimeWindow:
@@ -63,19 +67,19 @@ class TimeWindow:
         self._zone = timezone
         self._label = label
 
-    def judge(self, _action: Action, context: Context) -> bool:
+    def judge(self, action: Action, context: Context) -> bool:  # noqa: ARG002 - every condition is asked alike
         local = context.now.astimezone(self._zone)
         minute = local.hour * 60 + local.minute
-        begun = local
+        day = local.isoweekday()
         after, before = self._after, self._before
         if after is not None and before is not None and after > before:
             if before <= minute < after:
                 return False
-            if minute < before:
-                begun = local - timedelta(days=1)
+            if minute < before:  # it began yesterday
+                day = (day - 2) % 7 + 1
         elif (after is not None and minute < after) or (before is not None and minute >= before):
             return False
-        return self._days is None or begun.isoweekday() in self._days
+        return self._days is None or day in self._days
 
     def explain(self, action: Action, context: Context) -> Finding:
         truth = self.judge(action, context)

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from aegis_core.policy.arguments import ARGUMENTS, EmailSpec, MissingExtra, PathSpec, ShellSpec, UrlSpec
 from aegis_core.policy.conditions.clock import TimeWindow, load_timezone, parse_clock
 from aegis_core.policy.conditions.params import COMPARISONS, ParamCondition, compile_regex
 from aegis_core.policy.conditions.session import After, CallsDocument, ParamFrom, Sources
 from aegis_core.policy.trust import NOBODY, ToolMatch, ToolPattern
+from aegis_core.policy.wording import shown
+from aegis_core.snapshot import FrozenDict, FrozenList
 
 if TYPE_CHECKING:
     from aegis_core.policy.conditions.session import Budget
@@ -22,67 +34,105 @@ if TYPE_CHECKING:
 
 __all__ = ["Conditions", "compile_conditions"]
 
-_DAYS = {"mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6, "sun": 7}
+_DAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAYS = {name: number for number, day in enumerate(_DAY_NAMES, 1) for name in (day, day[:3])}
+_ONE_ELEMENT = re.compile(r"\[[0-9]+\]\Z")
+_DEEPEST = 50
+_LARGEST = 2**1024  # where floats end
 
 
 def _weekdays(value: object) -> object:
     days: object = [value] if isinstance(value, str | int) else value
     if not isinstance(days, list | tuple) or not days:
-        raise ValueError(f"must be a list of days, 1-7 or mon-sun, got {value!r}")
+        raise ValueError(f"must be a list of days, 1-7 (1 is Monday) or mon-sun, got {shown(value)}")
     numbers: set[int] = set()
     for day in days:
-        number = _DAYS.get(day.lower()[:3]) if isinstance(day, str) and len(day) >= 3 else day
+        number = _DAYS.get(day.lower()) if isinstance(day, str) else day
         if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 7:
-            raise ValueError(f"{day!r} is not a day; use 1-7 (1 is Monday) or mon-sun")
+            raise ValueError(f"must be days, 1-7 (1 is Monday) or mon-sun, got {shown(day)}{_range_hint(day)}")
         numbers.add(number)
     return tuple(sorted(numbers))
 
 
+def _range_hint(day: object) -> str:
+    return "; write the days of a range out: [mon, tue, wed]" if isinstance(day, str) and "-" in day else ""
+
+
 def _clock(value: object) -> object:
     if not isinstance(value, str):
-        raise ValueError(f'must be "HH:MM" in quotes, got {value!r}')
+        raise ValueError(f'must be "HH:MM" in quotes, got {shown(value)}')
     parse_clock(value)
     return value
 
 
 def _zone(value: object) -> object:
     if not isinstance(value, str):
-        raise ValueError(f"must be an IANA time zone name, got {value!r}")
+        raise ValueError(f"must be an IANA time zone name, got {shown(value)}")
     load_timezone(value)
     return value
 
 
 def _path(value: object) -> object:
-    if not isinstance(value, str) or not value or any(part in ("", "[]") for part in value.split(".")):
-        raise ValueError(f"{value!r} is not a parameter path; write 'name', 'name.inner' or 'names[].inner'")
-    return value
+    if not isinstance(value, str) or any(part in ("", "[]") for part in value.split(".")):
+        raise ValueError(f"{shown(value)} is not a parameter path; write 'name', 'name.inner' or 'names[].inner'")
+    if any(map(_ONE_ELEMENT.search, value.split("."))):
+        raise ValueError(f"{shown(value)} picks one element of a list; 'names[]' asks about every one")
+    return _plain(value)
 
 
 def _pattern(value: object) -> object:
     if not isinstance(value, str):
-        raise ValueError(f"must be an RE2 pattern (text), got {value!r}")
+        raise ValueError(f"must be an RE2 pattern (text), got {shown(value)}")
     compile_regex(value)
     return value
 
 
 def _orderable(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int | float | str) or (isinstance(value, float) and math.isnan(value)):
-        raise ValueError(f"must be a number or text to compare with, got {value!r}")
-    return value
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"must be a number or text to compare with, got {shown(value)}")
+    return _plain(value)
 
 
 def _expected(value: object) -> object:
     if value is None:
-        raise ValueError("null never holds: an absent or null parameter makes the condition false; leave it out")
-    return value
+        raise ValueError("is empty, and null never holds: an absent or null parameter makes the condition false")
+    return _plain(value)
 
 
 def _choices(value: object) -> object:
     if not isinstance(value, list | tuple) or not value:
-        raise ValueError(f"must be a list of at least one value, got {value!r}")
-    for choice in value:
-        _expected(choice)
-    return value
+        raise ValueError(f"must be a list of at least one value, got {shown(value)}")
+    if any(choice is None for choice in value):
+        raise ValueError("has an empty value, and null never holds: an absent or null parameter is none of them")
+    return _plain(value)
+
+
+def _plain(value: object, depth: int = 0) -> Any:
+    """An immutable copy of what a policy expects of a parameter.
+
+    Raises:
+        ValueError: If no parameter could be compared with it.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if not value.isascii():
+            _encodable(value)
+        return str(value)
+    if isinstance(value, int | float) and not (isinstance(value, float) and math.isnan(value)) and abs(value) < _LARGEST:
+        return value
+    if isinstance(value, list | tuple) and depth < _DEEPEST:
+        return FrozenList([_plain(item, depth + 1) for item in value])
+    if isinstance(value, dict) and depth < _DEEPEST and all(isinstance(key, str) for key in value):
+        return FrozenDict({key: _plain(value[key], depth + 1) for key in sorted(value)})
+    raise ValueError(f"must be text, a finite number, true, false, a list or a mapping of such, got {shown(value)}")
+
+
+def _encodable(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"has a lone surrogate, which no text has: {shown(text)}") from None
 
 
 @lru_cache(maxsize=4096)
@@ -157,24 +207,37 @@ class Conditions(BaseModel):
         None, description="The value was stated by the user, or returned by a tool that `trust` names: [user, trusted]."
     )
 
-    @model_validator(mode="after")
-    def _window(self) -> Conditions:
-        if self.time_after is not None and self.time_after == self.time_before:
-            raise ValueError(
-                f"time_after and time_before are both {self.time_after!r}: the window is empty; leave both out for the whole day"
-            )
-        if self.timezone is not None and self.time_after is None and self.time_before is None and self.weekdays is None:
-            raise ValueError("timezone without time_after, time_before or weekdays means nothing; remove it")
-        return self
+    @field_validator("*", mode="before")
+    @classmethod
+    def _given(cls, value: object) -> object:
+        if value is None or (isinstance(value, dict | list | tuple) and not value):
+            raise ValueError("is empty; give it a value or leave it out")
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _frozen(cls, value: object) -> object:
+        return FrozenDict({key: value[key] for key in sorted(value)}) if isinstance(value, dict) else value
+
+    @field_validator("time_before", mode="after")
+    @classmethod
+    def _window(cls, value: str, info: ValidationInfo) -> str:
+        if value == info.data.get("time_after"):
+            raise ValueError("is the same as time_after: the window is empty; leave both out for the whole day")
+        return value
+
+    @field_validator("timezone", mode="after")
+    @classmethod
+    def _zone_of_a_window(cls, value: str, info: ValidationInfo) -> str:
+        # A key with a problem of its own is not in the data, and not None.
+        if all(info.data.get(name, name) is None for name in ("time_after", "time_before", "weekdays")):
+            raise ValueError("means nothing without time_after, time_before or weekdays; remove it")
+        return value
 
     @model_validator(mode="after")
     def _something(self) -> Conditions:
-        for name in self.model_fields_set:
-            value = getattr(self, name)
-            if value is None or value == {}:
-                raise ValueError(f"{name} is empty; give it a value or leave it out")
         if not self.model_fields_set:
-            raise ValueError("conditions is empty; leave it out or name one")
+            raise ValueError("is empty; leave it out or name a condition")
         return self
 
 

@@ -10,6 +10,7 @@ import re2
 
 from aegis_core.policy.conditions.truth import Finding, all_of
 from aegis_core.policy.names import fold
+from aegis_core.policy.wording import shown
 from aegis_core.snapshot import FrozenDict
 
 if TYPE_CHECKING:
@@ -304,9 +305,10 @@ def compile_regex(pattern: str) -> Any:
     except re2.error as error:
         reason = error.args[0] if error.args else error
         detail = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        raise ValueError(
-            f"{pattern!r} is not an RE2 pattern ({detail}); look-around and back-references are not available"
-        ) from None
+    except UnicodeEncodeError:
+        detail = "it has a lone surrogate"
+    hint = "; RE2 has no look-around and no back-references" if "(?" in pattern or "\\" in pattern else ""
+    raise ValueError(f"is not an RE2 pattern: {shown(pattern)}: {detail}{hint}")
 
 
 COMPARISONS: dict[str, Callable[[Any], ValueTest]] = {
