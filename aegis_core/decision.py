@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, final
 
 __all__ = ["Approval", "Decider", "Decision", "Floor", "Reservation", "RiskLevel", "strictest"]
 
@@ -79,6 +79,7 @@ class Decider(Protocol):
         ...
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A policy's answer for one call. Depends on the call and the policy alone.

@@ -85,7 +85,7 @@ class PolicyWatcher:
             for text in now.values():
                 if isinstance(text, PolicyError):
                     raise text
-            policy = self._runtime.policy.origin.rebuild({**in_force, **now})  # type: ignore[dict-item]
+            policy = self._runtime.policy.rebuilt({**in_force, **now})  # type: ignore[dict-item]
         except PolicyError as error:
             self._refuse(now, error)
             return None

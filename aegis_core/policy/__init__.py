@@ -1,1 +1,1 @@
-"""Policies: what a file may say, what it means, and how it is evaluated fast. Pure: no I/O beyond reading policy files."""
+"""Policies: what a file may say, what it means, and how it is evaluated fast. No I/O but reading policy files."""

@@ -170,11 +170,11 @@ def _keys_at(kind: Any, path: Path) -> list[str]:
 
 def _duplicate_names(data: dict[Any, Any]) -> Iterator[_Found]:
     for key in _NAMED:
-        entries = data.get(key)
         seen: dict[str, int] = {}
-        for number, entry in enumerate(entries if isinstance(entries, (list, tuple)) else ()):
-            name = entry.get("name") if isinstance(entry, dict) else None
-            if isinstance(name, str) and seen.setdefault(name, number) != number:
+        entries: Any = data.get(key)
+        for number in range(len(entries) if isinstance(entries, (list, tuple)) else 0):
+            name = _entry_name((key, number), data)
+            if name is not None and seen.setdefault(name, number) != number:
                 message = f"is a duplicate: entry number {seen[name] + 1} of {key} has it too; rename one"
                 yield _Found((key, number, "name"), message)
 
@@ -186,27 +186,32 @@ def _placed(found: _Found, data: dict[Any, Any], source: str, places: dict[Path,
     line, column = None, None
     if known in places:
         line, column = places[known].key if found.on_key and known == path else places[known].value
-    rule, inner = None, path
-    if len(path) > 1 and path[0] in _NAMED:
-        rule, inner = _entry_name(path, data), path[2:]
+    rule = _entry_name(path, data)
+    inner = path[2:] if len(path) > 1 and path[0] in _NAMED else path
     if message.startswith(_VERBS):
         message = f"{_dotted(inner)} {message}" if inner else message
     elif len(inner) > 1:
         message = f"{_dotted(inner[:-1])}: {message}"
-    if inner is not path:
-        label = shown(rule) if rule is not None else f"number {int(path[1]) + 1}"
-        message = f"{'rule' if path[0] == 'rules' else 'result rule'} {label}: {message}"
+    match path:
+        case ("rules" | "results" as entries, int(number), *_):
+            label = shown(rule) if rule is not None else f"number {number + 1}"
+            message = f"{'rule' if entries == 'rules' else 'result rule'} {label}: {message}"
+        case _:
+            pass
     if len(message) > _LONGEST:
         message = message[:_LONGEST] + "…"
     return Problem(message, source, line, column, rule, _dotted(path))
 
 
 def _entry_name(path: Path, data: dict[Any, Any]) -> str | None:
-    """The name of the entry that a path leads into."""
-    entries = data.get(path[0])
-    entry = entries[path[1]] if isinstance(entries, (list, tuple)) and isinstance(path[1], int) else None
-    name = entry.get("name") if isinstance(entry, dict) else None
-    return name if isinstance(name, str) and name else None
+    """The name of the rule that a path leads to or into."""
+    match path:
+        case ("rules" | "results" as entries, int(number), *_):
+            entry: Any = data[entries][number]
+            name: Any = entry.get("name") if isinstance(entry, dict) else None
+            return name if isinstance(name, str) and name else None
+        case _:
+            return None
 
 
 def _dotted(path: Path) -> str:

@@ -1,7 +1,7 @@
 """What a policy file may say.
 
-The pydantic models below *are* the grammar (and the JSON Schema editors use). They hold data only: `checking` makes them
-of a text and says what is wrong with it, `conditions` and `layer` give them meaning.
+The pydantic models below *are* the grammar (and the JSON Schema editors use). They hold data only: `checking` makes
+them of a text and says what is wrong with it, `conditions` and `layer` give them meaning.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aegis_core.policy.wording import close_to, shown
 __all__ = ["Defaults", "Match", "PolicyDocument", "RuleDocument"]
 
 
-def _member_of(kind: type[Approval] | type[RiskLevel]) -> BeforeValidator:
+def _member_of(kind: type[Approval | RiskLevel]) -> BeforeValidator:
     """Names of an enum's members, in any case."""
     members: dict[str, Approval | RiskLevel] = {member.name.lower(): member for member in kind}
 
@@ -71,7 +71,7 @@ def _rule_name(name: str) -> str:
 
 
 def _version(value: object) -> str:
-    if value == "1" or (value == 1 and isinstance(value, int) and not isinstance(value, bool)):
+    if value == "1" or (type(value) is int and value == 1):
         return "1"
     raise ValueError(f'must be "1", got {shown(value)}')
 
@@ -101,10 +101,10 @@ class _Strict(BaseModel):
 class Match(_Strict):
     """Which calls a rule is about. All given keys must match; each is a glob or a list of globs."""
 
-    type: Globs = Field(_ANY, description="The tool's name, e.g. 'read_*'.")
-    target: Globs = Field(_ANY, description="The server or program the tool lives in, e.g. 'filesystem'.")
-    agent: Globs = Field(_ANY, description="The agent that calls.")
-    user: Globs = Field(_ANY, description="The user on whose behalf it calls.")
+    type: Globs = Field(default=_ANY, description="The tool's name, e.g. 'read_*'.")
+    target: Globs = Field(default=_ANY, description="The server or program the tool lives in, e.g. 'filesystem'.")
+    agent: Globs = Field(default=_ANY, description="The agent that calls.")
+    user: Globs = Field(default=_ANY, description="The user on whose behalf it calls.")
 
 
 EVERY_CALL = Match()
@@ -113,19 +113,23 @@ EVERY_CALL = Match()
 class Defaults(_Strict):
     """What happens to a call that no rule decides."""
 
-    risk_level: AnyRisk = Field(RiskLevel.MEDIUM, description="Risk of a call that no rule decides (medium).")
-    approval: AnyApproval = Field(Approval.BLOCK, description="What happens to a call that no rule decides (block).")
+    risk_level: AnyRisk = Field(default=RiskLevel.MEDIUM, description="Risk of a call that no rule decides (medium).")
+    approval: AnyApproval = Field(
+        default=Approval.BLOCK, description="What happens to a call that no rule decides (block)."
+    )
 
 
 class RuleDocument(_Strict):
     """One rule: if the match and every condition hold, its approval is the answer."""
 
     name: RuleName = Field(description="Names the rule on the trail and in messages; unique in the file.")
-    match: Match = Field(EVERY_CALL, description="Which calls the rule is about; absent: every call.")
+    match: Match = Field(default=EVERY_CALL, description="Which calls the rule is about; absent: every call.")
     conditions: Annotated[Conditions | None, Given] = Field(
-        None, description="What must also hold of the arguments, the time or the session."
+        default=None, description="What must also hold of the arguments, the time or the session."
     )
-    risk_level: AnyRisk = Field(RiskLevel.MEDIUM, description="How bad the call could be: low, medium, high or critical.")
+    risk_level: AnyRisk = Field(
+        RiskLevel.MEDIUM, description="How bad the call could be: low, medium, high or critical."
+    )
     approval: AnyApproval = Field(description="auto (run), approve (ask a person first) or block.")
 
     @model_validator(mode="after")
@@ -145,15 +149,18 @@ class PolicyDocument(_Strict):
         str, BeforeValidator(_version, json_schema_input_type=Literal["1", 1]), Field(description="Always '1'.")
     ]
     defaults: Annotated[Defaults | None, Given] = Field(
-        None, description="What happens to calls no rule decides; absent: medium, block."
+        default=None, description="What happens to calls no rule decides; absent: medium, block."
     )
     rules: Annotated[tuple[RuleDocument, ...], BeforeValidator(_listed)] = Field(
-        (), description="Walked in order; the first that holds decides."
+        default=(), description="Walked in order; the first that holds decides."
     )
     trust: Annotated[tuple[TrustDocument, ...], BeforeValidator(_listed)] = Field(
-        (), description="Which tools' results count as trusted for param_from; the first entry that matches decides."
+        default=(),
+        description="Which tools' results count as trusted for param_from; the first entry that matches decides.",
     )
     results: Annotated[tuple[ResultRuleDocument, ...], BeforeValidator(_listed)] = Field(
-        (), description="What happens to what tools return; all that apply do, in order, block last."
+        default=(), description="What happens to what tools return; all that apply do, in order, block last."
     )
-    redact: Annotated[RedactDocument | None, Given] = Field(None, description="More secrets to keep off the trail.")
+    redact: Annotated[RedactDocument | None, Given] = Field(
+        default=None, description="More secrets to keep off the trail."
+    )

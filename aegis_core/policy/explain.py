@@ -50,11 +50,13 @@ class Explanation:
         decision = self.decision
         lines = [f"{decision.approval.value} (risk {decision.risk_level.name.lower()}): {visible(decision.reason)}"]
         for rule in self.rules:
-            match = "" if rule.matched else " (the names match only when folded or unprefixed, or a name is not known)"
+            match = "" if rule.matched else " (names match only when folded or unprefixed, or one is not known)"
             lines.append(f"  {word(rule.truth):9} {visible(rule.name)} [{rule.approval.value}]{match}")
             for finding in rule.findings:
                 shown = "" if finding.value is None else f" = {visible(repr(finding.value))[:120]}"
-                lines.append(f"            {word(finding.truth):9} {visible(finding.condition)}{shown}: {visible(finding.why)}")
+                lines.append(
+                    f"            {word(finding.truth):9} {visible(finding.condition)}{shown}: {visible(finding.why)}"
+                )
         return "\n".join(lines)
 
 

@@ -71,7 +71,11 @@ def parse_glob(pattern: str) -> Glob:
     test, operand = _compile(pattern)
     # A set folded as text could turn into another set ([Z-a] -> [z-a]); the expression ignores case instead.
     folded_test, folded_operand = _compile(_folded_pattern(pattern), re.IGNORECASE)
-    return Glob(pattern, test, operand, lambda name: folded_test(name, folded_operand))
+
+    def folded(name: str) -> bool:
+        return folded_test(name, folded_operand)
+
+    return Glob(pattern, test, operand, folded)
 
 
 def _compile(pattern: str, flags: int = 0) -> tuple[Test, Any]:

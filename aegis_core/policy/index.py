@@ -36,8 +36,8 @@ class _Group:
 
     def __init__(self, by_text: dict[str, list[int]]) -> None:
         self._texts = sorted(by_text)
-        # Per text, the place of the longest other one it begins with. Every text that a name begins with is the last one
-        # not sorted after the name or, like everything sorted between the two, a beginning of that one.
+        # Per text, the place of the longest other one it begins with. Every text that a name begins with is the last
+        # one not sorted after the name or, like everything sorted between the two, a beginning of that one.
         self._shorter: list[int] = []
         self._rules: list[list[int]] = []
         for place, text in enumerate(self._texts):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, final
 
 from aegis_core.decision import Decision
 from aegis_core.policy.index import RuleIndex
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Layer", "Plan", "Verdict", "decide"]
 
 
+@final
 class Verdict:
     """What one layer says about a call.
 

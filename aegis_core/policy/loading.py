@@ -73,5 +73,5 @@ def load_text(text: str, source: str) -> tuple[PolicyDocument, Origin]:
 
 def load_dict(data: Mapping[str, Any], source: str) -> tuple[PolicyDocument, Origin]:
     """The document of a policy given as plain data."""
-    document = check_data({**data} if isinstance(data, Mapping) else data, source)
+    document = check_data(dict(data) if isinstance(data, Mapping) else data, source)  # type: ignore[redundant-expr]
     return document, FromMemory(source, document)

@@ -13,7 +13,9 @@ __all__ = ["fold", "fold_text", "folded_forms", "refusal"]
 
 _SEPARATORS = ("__", ".", ":", "/")
 # Default-ignorable code points whose category is not Cf: they render as nothing.
-_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _CATEGORIES = {
     "Cc": "a control character",
     "Cf": "an invisible or bidirectional formatting character",

@@ -14,7 +14,7 @@ from aegis_core.policy.layer import Layer, Plan, Verdict, decide
 from aegis_core.policy.loading import gc_paused, load_dict, load_file, load_text
 from aegis_core.policy.names import refusal
 from aegis_core.policy.needs import Needs
-from aegis_core.policy.origin import Layered, Merged
+from aegis_core.policy.origin import FromFile, FromMemory, Layered, Merged
 from aegis_core.policy.rule import ABSENT_DEFAULT, Rule
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Policy"]
 
 _MEMO_SIZE = 8192
-"""Calls' names whose plans are remembered. A server that invents names costs a new plan each, never memory without end."""
+"""Names of calls whose plans are remembered. A server that invents names costs a plan each, not endless memory."""
 _MEMO_LENGTH = 256
 """Characters of a tool's name and a target's together beyond which their plan is not remembered."""
 _Plans = Decision | tuple[Plan | Verdict, ...]
@@ -118,6 +118,17 @@ class Policy:
         layers = tuple(policy.layers[0].under(name) for name, policy in policies.items())
         return cls(layers, Layered({name: policy.origin for name, policy in policies.items()}))
 
+    def rebuilt(self, texts: Mapping[Path, str]) -> Policy:
+        """The same policy from new contents of its files; what came from no file stays as it is.
+
+        Args:
+            texts: Per file of `origin`, its text.
+
+        Raises:
+            PolicyError: If a text is not a valid policy.
+        """
+        return _built(self.origin, texts)
+
     # --- asking ---
 
     def evaluate(self, action: Action, *, session: Any = None, now: datetime | None = None) -> Decision:
@@ -134,7 +145,7 @@ class Policy:
         plan = self._memo.get(action.names)
         if plan is None:
             plan = self._plan(action.names)
-        if plan.__class__ is Decision:
+        if type(plan) is Decision:
             return plan
         context = Context(session, now)
         verdicts = [part.judge(action, context) if isinstance(part, Plan) else part for part in plan]
@@ -168,7 +179,7 @@ class Policy:
             plan = refused
         elif self._only is not None:
             part = self._only.plan(names)
-            plan = (part.alone or decide((part,))) if part.__class__ is Verdict else (part,)
+            plan = (part.alone or decide((part,))) if type(part) is Verdict else (part,)
         else:
             parts = tuple([layer.plan(names) for layer in self.layers])
             verdicts = [part for part in parts if isinstance(part, Verdict)]
@@ -233,7 +244,7 @@ class Policy:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # For pickling: compiled matchers stay behind and are made again on the other side.
-        return (_rebuild, (tuple((layer.documents, layer.name) for layer in self.layers), self.origin))
+        return (_unpickled, (tuple((layer.documents, layer.name) for layer in self.layers), self.origin))
 
     def __repr__(self) -> str:
         return f"Policy({len(self.rules)} rules from {', '.join(self.sources)})"
@@ -247,5 +258,20 @@ def _reserving(decision: Decision, verdicts: list[Verdict], action: Action) -> D
     return replace(decision, reserves=reserves) if reserves else decision
 
 
-def _rebuild(layers: tuple[tuple[tuple[PolicyDocument, ...], str | None], ...], origin: Origin) -> Policy:
+def _built(origin: Origin, texts: Mapping[Path, str]) -> Policy:
+    match origin:
+        case FromFile(path=path):
+            document, _ = load_text(texts[path], str(path))
+            return Policy((Layer((document,)),), FromFile(path, texts[path]))
+        case FromMemory(document=document):
+            return Policy((Layer((document,)),), origin)
+        case Merged(base=base, other=other):
+            return _built(base, texts).merge(_built(other, texts))
+        case Layered(layers=layers):
+            return Policy.of_layers({name: _built(layer, texts) for name, layer in layers.items()})
+        case _:
+            raise TypeError(f"cannot build a policy from {origin!r}")
+
+
+def _unpickled(layers: tuple[tuple[tuple[PolicyDocument, ...], str | None], ...], origin: Origin) -> Policy:
     return Policy(tuple(Layer(documents, name=name) for documents, name in layers), origin)

@@ -53,7 +53,9 @@ class Rule:
         self.approval: Approval = document.approval
         asked = document.conditions
         self.budget = Budget(name, asked.calls) if asked is not None and asked.calls is not None else None
-        self.conditions: tuple[Condition, ...] = compile_conditions(asked, self.budget, trust) if asked is not None else ()
+        self.conditions: tuple[Condition, ...] = (
+            compile_conditions(asked, self.budget, trust) if asked is not None else ()
+        )
         self.floor = Floor(name, document.approval, document.risk_level)
         reason = f"{_VERBS[document.approval]} by rule {name!r}"
         self.decision = Decision(document.approval, document.risk_level, name, reason, deciders=(self,))

@@ -103,7 +103,8 @@ def parse_yaml(text: str, source: str, *, places: dict[Path, Place] | None = Non
         places: If given, filled with where every piece of data stands, by path (slower; wanted only for errors).
     """
     if len(text) > MAX_BYTES:
-        return Parsed(None, [Problem(f"the text is larger than {MAX_BYTES // 2**20} MiB; split it", source, 1, 1)], False)
+        problem = Problem(f"the text is larger than {MAX_BYTES // 2**20} MiB; split it", source, 1, 1)
+        return Parsed(None, [problem], whole=False)
     text = text.removeprefix("\ufeff")
     builder = _Builder(source, places)
     for found in _FORBIDDEN.finditer(text):
@@ -115,14 +116,14 @@ def parse_yaml(text: str, source: str, *, places: dict[Path, Place] | None = Non
             for event in yaml.parse(text, Loader=_LOADER):
                 builder.feed(event)
         except _Stop:
-            return Parsed(None, builder.problems, False)
+            return Parsed(None, builder.problems, whole=False)
         except yaml.MarkedYAMLError as error:
             builder.add(*_syntax_problem(error, text))
         except yaml.YAMLError as error:  # without a mark: none is known for texts of allowed characters
             builder.add((1, 1), f"not valid YAML: {error}")
         else:
-            return Parsed(builder.root, builder.problems, True)
-    return Parsed(None, builder.problems, False)
+            return Parsed(builder.root, builder.problems, whole=True)
+    return Parsed(None, builder.problems, whole=False)
 
 
 def _position(text: str, index: int) -> Position:
@@ -232,7 +233,9 @@ class _Builder:
             else:
                 value = self.scalar(event)
                 if value.__class__ is not str and value is not UNREADABLE:
-                    self.problem(mark, f'a key must be text; write "{key}" in quotes' if key else "a key is missing here")
+                    self.problem(
+                        mark, f'a key must be text; write "{key}" in quotes' if key else "a key is missing here"
+                    )
                     key = UNREADABLE
         if key in top.data:
             self.problem(mark, f"duplicate key {key!r}: this mapping has it already; remove one of the two")
@@ -261,7 +264,7 @@ class _Builder:
         if self.places is not None:
             here = (mark.line + 1, mark.column + 1)
             self.places.setdefault(self.path_here(), Place(top.key_position or here, here))
-        if top.data.__class__ is list:
+        if isinstance(top.data, list):
             top.data.append(value)
         else:
             if top.key is not UNREADABLE:

@@ -68,6 +68,7 @@ class TimeWindow:
         self._label = label
 
     def judge(self, action: Action, context: Context) -> bool:  # noqa: ARG002 - every condition is asked alike
+        """Whether the call is judged at a time within the window."""
         local = context.now.astimezone(self._zone)
         minute = local.hour * 60 + local.minute
         day = local.isoweekday()
@@ -82,8 +83,8 @@ class TimeWindow:
         return self._days is None or day in self._days
 
     def explain(self, action: Action, context: Context) -> Finding:
+        """The same with the time it is in the window's zone."""
         truth = self.judge(action, context)
         local = context.now.astimezone(self._zone)
         shown = f"{_DAYS[local.isoweekday() - 1]} {local:%H:%M} {self._zone}"
         return Finding(self._label, shown, truth, f"{shown} is {'within' if truth else 'outside'} the window")
-

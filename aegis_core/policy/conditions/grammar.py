@@ -1,4 +1,4 @@
-"""What may stand under ``conditions:`` and how it becomes compiled conditions. Every kind of condition is named here once."""
+"""What may stand under ``conditions:`` and how it becomes compiled conditions. Every kind is named here once."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from aegis_core.policy.wording import shown
 from aegis_core.snapshot import FrozenDict, FrozenList
 
 if TYPE_CHECKING:
-    from aegis_core.policy.conditions.session import Budget
     from aegis_core.policy.conditions.params import ValueTest
+    from aegis_core.policy.conditions.session import Budget
     from aegis_core.policy.conditions.truth import Condition
     from aegis_core.policy.trust import Trust
 
@@ -119,7 +119,11 @@ def _plain(value: object, depth: int = 0) -> Any:
         if not value.isascii():
             _encodable(value)
         return str(value)
-    if isinstance(value, int | float) and not (isinstance(value, float) and math.isnan(value)) and abs(value) < _LARGEST:
+    if (
+        isinstance(value, int | float)
+        and not (isinstance(value, float) and math.isnan(value))
+        and abs(value) < _LARGEST
+    ):
         return value
     if isinstance(value, list | tuple) and depth < _DEEPEST:
         return FrozenList([_plain(item, depth + 1) for item in value])
@@ -168,7 +172,9 @@ class Conditions(BaseModel):
     param_eq: dict[Param, Annotated[Any, BeforeValidator(_expected)]] | None = Field(
         None, description="The parameter equals this value; 1 is not '1'."
     )
-    param_gt: dict[Param, Orderable] | None = Field(None, description="The parameter is greater than this number (or text).")
+    param_gt: dict[Param, Orderable] | None = Field(
+        None, description="The parameter is greater than this number (or text)."
+    )
     param_gte: dict[Param, Orderable] | None = Field(None, description="The parameter is at least this.")
     param_lt: dict[Param, Orderable] | None = Field(None, description="The parameter is less than this.")
     param_lte: dict[Param, Orderable] | None = Field(None, description="The parameter is at most this.")
@@ -195,8 +201,8 @@ class Conditions(BaseModel):
     )
     time_after: Clock | None = Field(None, description="Not before this time of day, HH:MM (inclusive).")
     time_before: Clock | None = Field(None, description="Before this time of day, HH:MM (exclusive).")
-    weekdays: Annotated[tuple[int, ...], BeforeValidator(_weekdays, json_schema_input_type=list[int | str])] | None = Field(
-        None, description="Days the window begins on: 1-7 (1 is Monday) or mon-sun."
+    weekdays: Annotated[tuple[int, ...], BeforeValidator(_weekdays, json_schema_input_type=list[int | str])] | None = (
+        Field(None, description="Days the window begins on: 1-7 (1 is Monday) or mon-sun.")
     )
     timezone: Annotated[str, BeforeValidator(_zone)] | None = Field(None, description="IANA name; default UTC.")
     after: ToolMatch | None = Field(None, description="Such a call was begun in the session before this one.")
@@ -241,7 +247,9 @@ class Conditions(BaseModel):
         return self
 
 
-def compile_conditions(conditions: Conditions, budget: Budget | None = None, trust: Trust = NOBODY) -> tuple[Condition, ...]:
+def compile_conditions(
+    conditions: Conditions, budget: Budget | None = None, trust: Trust = NOBODY
+) -> tuple[Condition, ...]:
     """Compile, cheapest first: all of them must hold, and a cheap false spares the rest.
 
     Args:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aegis_core.action import Action
-    from aegis_core.policy.conditions.truth import Context
+    from aegis_core.policy.conditions.truth import Context, Truth
 
 __all__ = ["COMPARISONS", "ParamCondition", "ValueTest", "compile_regex"]
 
@@ -51,8 +51,8 @@ class ValueTest(Protocol):
 class ParamCondition:
     """Asks a `ValueTest` about the value or values a dotted path names.
 
-    ``message.to`` reaches into nested mappings, ``items[].path`` into every element of a list. Absent or null is false; a key that is there
-    only under another spelling (``SQL`` for ``sql``) is undecided; several values must agree.
+    ``message.to`` reaches into nested mappings, ``items[].path`` into every element of a list. Absent or null is false;
+    a key that is there only under another spelling (``SQL`` for ``sql``) is undecided; several values must agree.
     """
 
     __slots__ = ("_steps", "kind", "path", "test", "whole")
@@ -67,10 +67,17 @@ class ParamCondition:
     def testing(self, test: ValueTest) -> ParamCondition:
         """The same parameter, put to another test."""
         other = object.__new__(ParamCondition)
-        other.kind, other.path, other.whole, other._steps, other.test = self.kind, self.path, self.whole, self._steps, test
+        other.kind, other.path, other.whole, other._steps, other.test = (
+            self.kind,
+            self.path,
+            self.whole,
+            self._steps,
+            test,
+        )
         return other
 
-    def judge(self, action: Action, _context: Context) -> bool | None:
+    def judge(self, action: Action, context: Context) -> Truth:  # noqa: ARG002 - every condition is asked alike
+        """Whether the value, or every one of the values, satisfies the test."""
         params = action.params
         value = params.get(self.path, _ABSENT)
         if value.__class__ is str and len(params) == 1:
@@ -85,6 +92,7 @@ class ParamCondition:
         return self.test.judge(value)
 
     def explain(self, action: Action, context: Context) -> Finding:
+        """The same with the value and the reason."""
         truth = self.judge(action, context)
         value = self._find(action.params)
         label = f"{self.kind} {self.path}"
@@ -241,8 +249,15 @@ def _kind(value: Any) -> str:
         return "NaN"
     if value.__class__ is str and not _encodable(value):
         return "text with a lone surrogate"
-    names = {"FrozenDict": "mapping", "FrozenList": "list", "str": "text", "NoneType": "null", "Opaque": "non-JSON object"}
-    return names.get(value.__class__.__name__, value.__class__.__name__)
+    names = {
+        "FrozenDict": "mapping",
+        "FrozenList": "list",
+        "str": "text",
+        "NoneType": "null",
+        "Opaque": "non-JSON object",
+    }
+    kind: str = value.__class__.__name__
+    return names.get(kind, kind)
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool | None]:
@@ -321,4 +336,4 @@ COMPARISONS: dict[str, Callable[[Any], ValueTest]] = {
     "param_contains": lambda expected: _Comparison("containing", expected, _contains),
     "param_matches": _Regex,
 }
-"""Per condition name, how to make the test from what the policy expects. ``param_contains`` and list-valued ``param_eq`` see lists whole."""
+"""Per condition name, how to make the test from what the policy expects."""

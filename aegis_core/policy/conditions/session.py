@@ -148,7 +148,7 @@ class After:
     def __init__(self, calls: ToolPattern) -> None:
         self._calls = calls
 
-    def judge(self, _action: Action, context: Context) -> bool | None:
+    def judge(self, action: Action, context: Context) -> bool | None:  # noqa: ARG002 - the protocol's
         """Whether it holds."""
         session: SessionView | None = context.session
         return None if session is None else session.begun(self._calls)
