@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from aegis_core.policy.arguments import ARGUMENTS, EmailSpec, MissingExtra, PathSpec, ShellSpec, UrlSpec
+from aegis_core.policy.arguments import ARGUMENTS, EmailSpec, MissingExtra, PathSpec, ShellSpec, SqlSpec, UrlSpec
 from aegis_core.policy.conditions.clock import TimeWindow, load_timezone, parse_clock
 from aegis_core.policy.conditions.params import COMPARISONS, ParamCondition, compile_regex
 from aegis_core.policy.conditions.session import After, CallsDocument, ParamFrom, Sources
@@ -189,6 +189,9 @@ class Conditions(BaseModel):
     )
     param_path: dict[Param, Annotated[PathSpec, _usable("param_path")]] | None = Field(
         None, description="The parameter is a path, and lies where this says."
+    )
+    param_sql: dict[Param, Annotated[SqlSpec, _usable("param_sql")]] | None = Field(
+        None, description="The parameter is SQL, and does no more than this says."
     )
     param_url: dict[Param, Annotated[UrlSpec, _usable("param_url")]] | None = Field(
         None, description="The parameter is a URL, and leads where this says."
