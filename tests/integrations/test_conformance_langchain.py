@@ -1,4 +1,4 @@
-"""Every LangChain door passes the conformance list: governed tools, the agent middleware and the callback; sync, async, streamed."""
+"""Every LangChain door passes the conformance list: governed tools, agents and callbacks; sync, async, streamed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SyncToolOfAnAsyncProgram(Tool):
 
 
 class Callback(Tool):
-    """A callback on an ungoverned tool. LangChain tells it nothing of a cancellation, and it cannot change arguments."""
+    """A callback on an ungoverned tool. It hears nothing of a cancellation, and cannot change arguments."""
 
     cancellable = False
     edits = False

@@ -20,18 +20,18 @@ Call = tuple[str, dict[str, Any]]
 class ScriptedModel(GenericFakeChatModel):
     """Makes its scripted calls, a turn after the other, and then says that it is done."""
 
-    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> ScriptedModel:  # type: ignore[override]
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> ScriptedModel:
         return self
 
     def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Iterator[Any]:
         # The fake's own streams words of text, and none of a message that only has calls.
         message = self._generate(messages, stop, run_manager, **kwargs).generations[0].message
         assert isinstance(message, AIMessage)
-        chunks = [
+        chunks: list[Any] = [
             {"name": call["name"], "args": json.dumps(call["args"]), "id": call["id"], "index": index}
             for index, call in enumerate(message.tool_calls)
         ]
-        yield ChatGenerationChunk(message=AIMessageChunk(message.content, tool_call_chunks=chunks))
+        yield ChatGenerationChunk(message=AIMessageChunk(content=message.content, tool_call_chunks=chunks))
 
 
 def model(*turns: Sequence[Call]) -> ScriptedModel:
@@ -47,7 +47,7 @@ def _messages(turns: Sequence[Sequence[Call]]) -> Iterator[AIMessage]:
         yield AIMessage("done")
 
 
-def ask(text: str = "go") -> dict[str, Any]:
+def ask(text: str = "go") -> Any:
     """What an agent is invoked with."""
     return {"messages": [("user", text)]}
 

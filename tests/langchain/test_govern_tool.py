@@ -13,7 +13,15 @@ pytest.importorskip("langchain_core")
 from langchain_core.callbacks import CallbackManagerForToolRun
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, InjectedToolArg, InjectedToolCallId, StructuredTool, Tool, ToolException, tool
+from langchain_core.tools import (
+    BaseTool,
+    InjectedToolArg,
+    InjectedToolCallId,
+    StructuredTool,
+    Tool,
+    ToolException,
+    tool,
+)
 from pydantic import BaseModel, Field
 
 from aegis import Policy, Runtime
@@ -57,7 +65,7 @@ def runtime(trail: MemoryAuditLogger, policy: Policy = ALLOW_ALL, **options: Any
     return Runtime(policy=policy, audit_logger=trail, **options)
 
 
-def call(args: dict[str, Any], name: str = "t") -> dict[str, Any]:
+def call(args: dict[str, Any], name: str = "t") -> Any:
     return {"type": "tool_call", "name": name, "args": args, "id": "c1"}
 
 
@@ -72,7 +80,10 @@ def test_the_policy_sees_validated_arguments_with_their_defaults(trail: MemoryAu
     assert governed.invoke({"path": "a", "limit": "3"}) == "3 lines of a"
     with pytest.raises(ActionRefused):
         governed.invoke({"path": "a"})
-    assert [entry["action_params"] for entry in trail.get_log()] == [{"path": "a", "limit": 3}, {"path": "a", "limit": 10}]
+    assert [entry["action_params"] for entry in trail.get_log()] == [
+        {"path": "a", "limit": 3},
+        {"path": "a", "limit": 10},
+    ]
 
 
 def test_defaults_of_a_tool_without_a_schema_are_judged_too(trail: MemoryAuditLogger):
@@ -89,8 +100,8 @@ def test_defaults_of_a_tool_without_a_schema_are_judged_too(trail: MemoryAuditLo
 
 
 def test_a_nested_model_is_judged_as_its_data_and_reaches_the_tool_as_a_model(trail: MemoryAuditLogger):
-    rule = {"name": "ok", "match": {"type": "ship"}, "approval": "auto"}
-    rule["conditions"] = {"param_in": {"items[].name": ["pen", "ink"]}, "param_eq": {"items[].kind": "parcel"}}  # type: ignore[assignment]
+    rule: dict[str, Any] = {"name": "ok", "match": {"type": "ship"}, "approval": "auto"}
+    rule["conditions"] = {"param_in": {"items[].name": ["pen", "ink"]}, "param_eq": {"items[].kind": "parcel"}}
     governed = govern_tool(ship, runtime(trail, Policy.from_dict({"version": "1", "rules": [rule]})))
     assert governed.invoke({"items": [{"name": "pen"}, {"name": "ink"}], "to": "bob"}) == "['pen', 'ink'] to bob"
     with pytest.raises(ActionRefused):
@@ -109,7 +120,12 @@ def test_what_hides_a_field_when_it_is_serialised_hides_nothing_from_the_policy(
         return target.host
 
     rules = [
-        {"name": "no", "match": {"type": "*"}, "conditions": {"param_eq": {"target.host": "evil"}}, "approval": "block"},
+        {
+            "name": "no",
+            "match": {"type": "*"},
+            "conditions": {"param_eq": {"target.host": "evil"}},
+            "approval": "block",
+        },
         {"name": "yes", "match": {"type": "*"}, "approval": "auto"},
     ]
     governed = govern_tool(connect, runtime(trail, Policy.from_dict({"version": "1", "rules": rules})))

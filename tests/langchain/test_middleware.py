@@ -1,4 +1,4 @@
-"""`AegisMiddleware`: the whole loop of an agent whose tools are governed, and approval through the graph's own pause."""
+"""`AegisMiddleware`: the whole loop of an agent whose tools are governed, and approval through the graph's pause."""
 
 import subprocess
 import sys
@@ -79,7 +79,7 @@ def statuses(trail: Any) -> list[tuple[str, str]]:
     return [(entry["action_type"], entry["result_status"]) for entry in trail.get_log()]
 
 
-def yes(interrupted: Any, **more: Any) -> dict[str, Any]:
+def yes(interrupted: Any, **more: Any) -> Any:
     asked = interrupted.value
     return {"decision": "approve", "id": asked["id"], "digest": asked["digest"], "approver": "alice", **more}
 
@@ -90,12 +90,10 @@ def paused(state: Any) -> Any:
 
 
 @pytest.mark.parametrize("approved", [True, False])
-async def test_an_agent_reads_sends_when_approved_and_never_deletes(
-    trail: AuditLogger, tools: Tools, approved: bool
-):
+async def test_an_agent_reads_sends_when_approved_and_never_deletes(trail: AuditLogger, tools: Tools, approved: bool):
     handler = ScriptedApprovalHandler([approved])
     middleware = AegisMiddleware(runtime(trail, approval_handler=handler))
-    agent = create_agent(model(*TURNS), tools.all, middleware=[middleware], name="clerk")
+    agent: Any = create_agent(model(*TURNS), tools.all, middleware=[middleware], name="clerk")
     state = await agent.ainvoke(ask())
     assert state["messages"][-1].content == "done"
     said = answers(state)
@@ -124,7 +122,9 @@ async def test_an_approval_nobody_gives_in_time_is_a_no_and_the_agent_goes_on(tr
 class Scene:
     """An agent with a checkpointer."""
 
-    def __init__(self, trail: Any, tools: Tools, *turns: Any, policy: Policy = POLICY, before: Any = (), after: Any = ()):
+    def __init__(
+        self, trail: Any, tools: Tools, *turns: Any, policy: Policy = POLICY, before: Any = (), after: Any = ()
+    ):
         self.middleware = AegisMiddleware(runtime(trail, policy, approval_handler=ScriptedApprovalHandler([True] * 9)))
         self.agent = create_agent(
             model(*turns), tools.all, middleware=[*before, self.middleware, *after], checkpointer=InMemorySaver()
@@ -142,9 +142,7 @@ def scene(trail: AuditLogger, tools: Tools) -> Scene:
     return Scene(trail, tools, [("send", {"to": "bob"})])
 
 
-def test_with_a_checkpointer_the_graph_pauses_and_shows_the_request(
-    scene: Scene, trail: AuditLogger, tools: Tools
-):
+def test_with_a_checkpointer_the_graph_pauses_and_shows_the_request(scene: Scene, trail: AuditLogger, tools: Tools):
     asked = paused(scene.go(ask())).value
     assert asked["type"] == "aegis_approval"
     assert asked["call"]["type"] == "send"
@@ -237,7 +235,9 @@ def test_going_back_to_an_earlier_checkpoint_asks_again(scene: Scene, tools: Too
     assert tools.ran == ["send bob hello"]
 
 
-def test_an_answer_after_the_request_expired_is_a_no_and_the_graph_asks_anew(scene: Scene, tools: Tools, trail: AuditLogger):
+def test_an_answer_after_the_request_expired_is_a_no_and_the_graph_asks_anew(
+    scene: Scene, tools: Tools, trail: AuditLogger
+):
     scene.middleware._door.runtime.request_lifetime = 0.05
     asked = paused(scene.go(ask()))
     time.sleep(0.1)
@@ -308,7 +308,8 @@ def test_a_retry_is_judged_and_asked_about_again(trail: AuditLogger):
     tools = Tools()
     tools.all = [send]
     retry = ToolRetryMiddleware(max_retries=1, initial_delay=0, jitter=False)
-    for retries in {"before": [retry]}, {"after": [retry]}:
+    places: list[Any] = [{"before": [retry]}, {"after": [retry]}]
+    for retries in places:
         ran.clear()
         scene = Scene(trail, tools, [("send", {"to": "bob"})], **retries)
         first = paused(scene.go(ask()))
@@ -357,7 +358,7 @@ async def test_a_tool_that_other_middleware_brings_is_governed(trail: AuditLogge
     aegis = AegisMiddleware(runtime(trail))
     order: list[Any] = [aegis, brings] if inside else [brings, aegis]
     for is_async in False, True:
-        agent = create_agent(model([("delete", {"path": "a"})]), tools.all[:1], middleware=order)
+        agent: Any = create_agent(model([("delete", {"path": "a"})]), tools.all[:1], middleware=order)
         state = await agent.ainvoke(ask()) if is_async else agent.invoke(ask())
         assert answers(state)["1.1"] == ("error", "delete: blocked by rule 'block_2'. The call did not run.")
     assert tools.ran == []
@@ -366,7 +367,9 @@ async def test_a_tool_that_other_middleware_brings_is_governed(trail: AuditLogge
 def test_a_tool_keeps_the_target_it_was_governed_under_and_is_judged_once(trail: AuditLogger, tools: Tools):
     governing = runtime(trail)
     read = govern_tool(tools.all[0], governing, target="files")
-    agent = create_agent(model([("read", {"path": "a"})]), [read], middleware=[AegisMiddleware(governing, target="x")])
+    agent: Any = create_agent(
+        model([("read", {"path": "a"})]), [read], middleware=[AegisMiddleware(governing, target="x")]
+    )
     agent.invoke(ask())
     (entry,) = trail.get_log()
     assert entry["action_target"] == "files"
@@ -374,7 +377,7 @@ def test_a_tool_keeps_the_target_it_was_governed_under_and_is_judged_once(trail:
 
 def test_a_tool_governed_by_another_runtime_is_not_run(trail: AuditLogger, tools: Tools):
     lax = govern_tool(tools.all[0], runtime(MemoryAuditLogger(), policy({"*": "auto"})))
-    agent = create_agent(model([("read", {"path": "a"})]), [lax], middleware=[AegisMiddleware(runtime(trail))])
+    agent: Any = create_agent(model([("read", {"path": "a"})]), [lax], middleware=[AegisMiddleware(runtime(trail))])
     with pytest.raises(ValueError, match="governed by another runtime"):
         agent.invoke(ask())
     assert tools.ran == []
@@ -382,14 +385,18 @@ def test_a_tool_governed_by_another_runtime_is_not_run(trail: AuditLogger, tools
 
 def test_an_agent_that_is_a_tool_pauses_its_caller(trail: AuditLogger, tools: Tools):
     governing = runtime(trail)
-    inner = create_agent(model([("send", {"to": "bob"})]), tools.all, middleware=[AegisMiddleware(governing)], name="in")
+    inner: Any = create_agent(
+        model([("send", {"to": "bob"})]), tools.all, middleware=[AegisMiddleware(governing)], name="in"
+    )
 
     @tool
     def delegate(task: str) -> str:
         """Have another agent do it."""
         return inner.invoke(ask(task))["messages"][-2].text
 
-    outer = create_agent(model([("delegate", {"task": "x"})]), [delegate], checkpointer=InMemorySaver(), name="out")
+    outer: Any = create_agent(
+        model([("delegate", {"task": "x"})]), [delegate], checkpointer=InMemorySaver(), name="out"
+    )
     asked = paused(outer.invoke(ask(), THREAD))
     assert asked.value["call"]["agent"] == "in"
     state = outer.invoke(Command(resume=yes(asked)), THREAD)
@@ -398,7 +405,6 @@ def test_an_agent_that_is_a_tool_pauses_its_caller(trail: AuditLogger, tools: To
 
 ELSEWHERE = """
 import sys
-import time
 from langchain.agents import create_agent
 from langchain_core.tools import tool
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -446,11 +452,14 @@ def test_an_approval_survives_the_process_that_asked(tmp_path: Path, answer: str
     assert said == ("success sent to bob" if answer == "approve" else said)
     assert said.startswith("success" if answer == "approve" else "error send: denied by alice")
     with AuditLogger(tmp_path / "trail.db") as trail:
-        assert statuses(trail) == [("send", "pending_approval"), ("send", "success" if answer == "approve" else "denied")]
+        assert statuses(trail) == [
+            ("send", "pending_approval"),
+            ("send", "success" if answer == "approve" else "denied"),
+        ]
 
 
 def test_the_message_of_a_refusal_answers_the_models_call(trail: AuditLogger, tools: Tools):
-    agent = create_agent(
+    agent: Any = create_agent(
         model([("delete", {"path": "a"})]), tools.all, middleware=[AegisMiddleware(runtime(trail))]
     )
     (message,) = [each for each in agent.invoke(ask())["messages"] if isinstance(each, ToolMessage)]

@@ -100,7 +100,7 @@ def test_everything_that_can_be_asked_of_a_tool_is_the_same(runtime: Runtime, or
         lambda it: it.model_dump(exclude={"args_schema", "func", "coroutine"}),
         lambda it: it.args,
         lambda it: it.args_schema,
-        lambda it: convert_to_openai_tool(it),
+        convert_to_openai_tool,
         lambda it: it.tool_call_schema.model_json_schema(),
         lambda it: it.get_output_jsonschema(),
         lambda it: it.is_single_input,
@@ -186,8 +186,8 @@ async def test_what_a_tool_node_returns_is_the_same(runtime: Runtime):
         message = {"role": "assistant", "content": "", "tool_calls": [{"name": name, "args": args, "id": "1"}]}
         answers = []
         for tools in TOOLS, govern_tools(TOOLS, runtime):
-            graph = StateGraph(State).add_node("tools", ToolNode(tools)).set_entry_point("tools")
-            answers.append(plain(await graph.compile(store=InMemoryStore()).ainvoke({"messages": [message]})))  # type: ignore[arg-type]
+            graph: Any = StateGraph(State).add_node("tools", ToolNode(tools)).set_entry_point("tools")
+            answers.append(plain(await graph.compile(store=InMemoryStore()).ainvoke({"messages": [message]})))
         assert answers[0] == answers[1]
 
 

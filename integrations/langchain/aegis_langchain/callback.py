@@ -1,4 +1,4 @@
-"""`AegisCallbackHandler`: a gate in front of every tool of a run, for programs whose tools cannot be replaced by governed ones."""
+"""`AegisCallbackHandler`: a gate in front of every tool of a run, where the tools themselves cannot be replaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from langchain_core.messages import ToolMessage
 
 from aegis_core.action import Action
 from aegis_core.errors import ActionRefused, AegisError
+from aegis_core.record import Event
 from aegis_core.result import Result, ResultStatus
+from aegis_langchain.door import TARGET, facts
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -20,41 +22,40 @@ if TYPE_CHECKING:
 
 __all__ = ["AegisCallbackHandler"]
 
-_GATE = "on_tool_start"
-
 
 class AegisCallbackHandler(BaseCallbackHandler):
     """Governs every tool call of the runs it is given to: ``invoke(..., config={"callbacks": [handler]})``.
 
-    A callback can keep a tool from starting and see how it ended, and no more: it judges the arguments as the model wrote them, without the tool's
-    defaults; it can change neither arguments nor results; a refusal is raised (`ActionRefused`) past ``handle_tool_error`` and ends the run, unless the
-    program handles tools' errors. It cannot see ``tool.func(...)``. Where tools can be wrapped, `govern_tool` and `AegisMiddleware` do all of that.
-
-    In a coroutine it judges, and waits for approvals, on the event loop.
+    A callback can keep a tool from starting and see how it ended, and no more. It judges the arguments as the model
+    wrote them, without the tool's defaults; it can change neither arguments nor results; it hears nothing of a
+    cancellation. A refusal is raised (`ActionRefused`) past the tool's ``handle_tool_error``, and ends the run unless
+    the program handles it (``ToolErrorMiddleware``, ``ToolNode(handle_tool_errors=True)``). In a coroutine it works on
+    the event loop, and waits for approvals there. Where tools can be wrapped, `govern_tool` and `AegisMiddleware` have
+    none of these limits.
 
     Args:
         runtime: Judges the calls, asks people, writes the trail.
         target: The name for the policy (``match.target``).
 
     Raises:
-        TypeError: If a subclass has made it one that LangChain would run without heeding its refusals.
-        ValueError: If the policy has rules about results, which a callback cannot apply.
+        TypeError: If a subclass has made it one whose refusals LangChain would not heed.
+        PolicyError: If the policy has rules about results, which a callback cannot keep.
     """
 
     raise_error = True
     run_inline = True
 
-    def __init__(self, runtime: Runtime, *, target: str = "langchain") -> None:
+    def __init__(self, runtime: Runtime, *, target: str = TARGET) -> None:
         super().__init__()
+        _refuse_unsafe(self)
+        runtime.declare_unable_to_alter_results(type(self).__name__)
         self._runtime = runtime
         self._target = target
         self._calls: dict[UUID, Call] = {}
-        _refuse_unsafe(self)
-        self._refuse_result_rules()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("raise_error", "run_inline", _GATE):
-            raise AttributeError(f"{name} of {type(self).__name__} cannot be changed: tools would run that were refused")
+        if hasattr(BaseCallbackHandler, name):
+            raise AttributeError(f"{name!r} of a {type(self).__name__} cannot be set: refused tools might run")
         super().__setattr__(name, value)
 
     def on_tool_start(
@@ -73,62 +74,52 @@ class AegisCallbackHandler(BaseCallbackHandler):
             ActionRefused: The tool must not start.
             AuditError: The call could not be written down and must not start.
         """
+        params = {"input": input_str} if inputs is None else inputs
+        known = facts(metadata or {}, metadata or {}, run_id, kwargs.get("tool_call_id"))
+        action = Action(serialized["name"], self._target, params, **known)
+        if inputs is None and self._runtime.enforced:
+            raise ActionRefused(self._unnamed(action))
         try:
-            self._begin(serialized["name"], inputs, run_id, metadata or {}, kwargs.get("tool_call_id"))
-        except NotImplementedError as error:  # LangChain logs this one and starts the tool
-            raise AegisError(f"the call could not be judged and does not run: {error!r}") from error
+            call = self._runtime.begin(action)
+        except NotImplementedError as error:  # LangChain would log this one, and start the tool
+            raise AegisError(f"{action.type}: the call could not be judged and does not run: {error!r}") from error
+        if call.result is not None:
+            raise ActionRefused(call.result)
+        self._calls[run_id] = call
 
-    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+    def on_tool_end(self, output: Any, *, run_id: UUID, **_kwargs: Any) -> None:
         """Record how it ended."""
         call = self._calls.pop(run_id, None)
-        if call is not None:
-            failed = isinstance(output, ToolMessage) and output.status == "error"
-            value = output.content if isinstance(output, ToolMessage) else output
-            call.finish(value, failed=output.text or "the tool reported an error" if failed else None)
+        if call is None:
+            return
+        if isinstance(output, ToolMessage):
+            failed = output.text or "the tool reported an error" if output.status == "error" else None
+            call.finish(output.content, failed=failed)
+        else:
+            call.finish(output)
 
-    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **_kwargs: Any) -> None:
         """Record how it ended."""
         call = self._calls.pop(run_id, None)
         if call is not None:
             call.fail(error)
 
-    def _begin(
-        self, tool: str, inputs: dict[str, Any] | None, run_id: UUID, metadata: dict[str, Any], tool_call_id: str | None
-    ) -> None:
-        self._refuse_result_rules()
-        thread, agent = metadata.get("thread_id"), metadata.get("lc_agent_name")
-        labels = {"run_id": str(run_id), **({} if tool_call_id is None else {"tool_call_id": tool_call_id})}
-        action = Action(
-            tool,
-            self._target,
-            inputs,
-            agent=None if agent is None else str(agent),
-            session_id=None if thread is None else str(thread),
-            labels=labels,
-        )
-        if inputs is None:
-            why = "was called with a bare text, and a callback cannot tell which argument that is; use govern_tool"
-            raise ActionRefused(Result(action, ResultStatus.BLOCKED, error=f"{tool}: {why}. The call did not run."))
-        call = self._runtime.begin(action)
-        if call.result is not None:
-            raise ActionRefused(call.result)
-        self._calls[run_id] = call
-
-    def _refuse_result_rules(self) -> None:
-        if getattr(self._runtime.policy, "results", ()):
-            raise ValueError(
-                "the policy has `results` rules, and a callback cannot alter results: use govern_tool or AegisMiddleware"
-            )
+    def _unnamed(self, action: Action) -> Result:
+        """Refuse a call whose argument no rule can be sure to have looked at."""
+        why = "it was called with a bare text, and a callback cannot tell which argument that is; use govern_tool"
+        self._runtime.record(Event("call_refused", data={"type": action.type, "target": action.target, "reason": why}))
+        return Result(action, ResultStatus.BLOCKED, error=f"{action.type}: {why}. The call did not run.")
 
 
 def _refuse_unsafe(handler: AegisCallbackHandler) -> None:
     """Refuse the shapes in which LangChain starts the tool although the gate raised, or never asks it."""
-    cls = type(handler)
-    if isinstance(handler, AsyncCallbackHandler) or inspect.iscoroutinefunction(getattr(handler, _GATE)):
-        raise TypeError(f"{cls.__name__} is async: LangChain swallows its refusals in front of sync tools")
+    cls: type = type(handler)
+    name = cls.__name__
+    if issubclass(cls, AsyncCallbackHandler) or inspect.iscoroutinefunction(handler.on_tool_start):
+        raise TypeError(f"{name} is async: LangChain swallows what it raises before a sync tool, and runs the tool")
     if handler.raise_error is not True:
-        raise TypeError(f"{cls.__name__}.raise_error is not True: LangChain would only log its refusals")
+        raise TypeError(f"{name}.raise_error is not True: LangChain would log its refusals and run the tools")
     if handler.run_inline is not True:
-        raise TypeError(f"{cls.__name__}.run_inline is not True: the tool would not run in the context of the governed call")
+        raise TypeError(f"{name}.run_inline is not True: tools would not run in the context of their governed call")
     if handler.ignore_agent:
-        raise TypeError(f"{cls.__name__}.ignore_agent is true: LangChain would not ask it about tools")
+        raise TypeError(f"{name}.ignore_agent is true: LangChain would not ask it about tools")

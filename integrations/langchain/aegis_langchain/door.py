@@ -1,4 +1,4 @@
-"""What every door into LangChain shares: the Action for a tool call, its way through the runtime, and how a refusal reads."""
+"""What the doors into LangChain share: a call's Action, its way through the runtime, and how a refusal reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aegis_core.result import Result
     from aegis_core.runtime import Runtime
 
-__all__ = ["TARGET", "Door", "Pause", "ToolRefused", "action", "outcome", "refusal"]
+__all__ = ["TARGET", "Door", "Pause", "ToolRefused", "current_action", "facts", "refusal"]
 
 TARGET = "langchain"
 
@@ -30,7 +30,7 @@ class ToolRefused(ActionRefused, ToolException):
 
 
 class Pause(Protocol):
-    """An approval handler for one call that may have to stop the run instead of waiting for an answer."""
+    """An approval handler for one call, which may have to stop the run where nobody has answered yet."""
 
     error: BaseException | None
     """What stops the run, once `ask` has found that it must."""
@@ -47,12 +47,13 @@ class Door:
     Attributes:
         runtime: Governs them.
         target: The tools' target for the policy.
-        pause: The framework's own way to ask about a call, if there is one where it is made; else the runtime's handler is asked.
+        pause: Finds the framework's own way to ask, if there is one where a call is made; else the runtime's handler
+            is asked.
     """
 
     runtime: Runtime
     target: str
-    pause: Callable[[], Pause | None] | None = None
+    pause: Callable[[], Pause | None] = lambda: None
 
     def __deepcopy__(self, _memo: object) -> Door:
         return self
@@ -64,17 +65,24 @@ class Door:
             ActionRefused: It was not run.
             BaseException: The tool's own exception; or what stops the run while a person is asked.
         """
-        pause = self.pause() if self.pause is not None else None
-        return _returned(self.runtime.run(action, lambda given: outcome(tool(given)), approval_handler=pause), pause)
+        pause = self.pause()
+        return _returned(self.runtime.run(action, lambda given: _reply(tool(given)), approval_handler=pause), pause)
 
     async def acall(self, action: Action, tool: Callable[[dict[str, Any]], Awaitable[Any]]) -> Any:
         """`call` from a coroutine."""
-        pause = self.pause() if self.pause is not None else None
+        pause = self.pause()
 
         async def run(given: dict[str, Any]) -> Any:
-            return outcome(await tool(given))
+            return _reply(await tool(given))
 
         return _returned(await self.runtime.arun(action, run, approval_handler=pause), pause)
+
+
+def _reply(value: Any) -> Any:
+    """What a tool returned, marked as a failure if it says so itself."""
+    if isinstance(value, ToolMessage) and value.status == "error":
+        return Reply(value, failed=value.text or "the tool reported an error")
+    return value
 
 
 def _returned(result: Result, pause: Pause | None) -> Any:
@@ -85,27 +93,24 @@ def _returned(result: Result, pause: Pause | None) -> Any:
     return result.data
 
 
-def action(tool: str, target: str, params: Mapping[str, Any], tool_call_id: str | None) -> Action:
+def current_action(tool: str, target: str, params: Mapping[str, Any], tool_call_id: str | None) -> Action:
     """A call of a tool in the thread and by the agent that LangChain's current config names."""
-    config = ensure_config()
-    thread, agent = config["configurable"].get("thread_id"), config["metadata"].get("lc_agent_name")
-    run = getattr(config["callbacks"], "parent_run_id", None)  # of the callbacks for what the tool calls: the tool's run
-    labels = {"run_id": run, "tool_call_id": tool_call_id}
-    return Action(
-        tool,
-        target,
-        params,
-        agent=None if agent is None else str(agent),
-        session_id=None if thread is None else str(thread),
-        labels={name: str(value) for name, value in labels.items() if value is not None},
-    )
+    config: Any = ensure_config()
+    run_id = getattr(config["callbacks"], "parent_run_id", None)  # these are for what the tool calls: it is the parent
+    return Action(tool, target, params, **facts(config["configurable"], config["metadata"], run_id, tool_call_id))
 
 
-def outcome(value: Any) -> Any:
-    """What a tool returned, marked as a failure if it says so itself."""
-    if isinstance(value, ToolMessage) and value.status == "error":
-        return Reply(value, failed=value.text or "the tool reported an error")
-    return value
+def facts(
+    configurable: Mapping[str, Any], metadata: Mapping[str, Any], run_id: object, tool_call_id: str | None
+) -> dict[str, Any]:
+    """What LangChain knows of a call besides tool and arguments, as the keywords of an `Action`."""
+    thread, agent = configurable.get("thread_id"), metadata.get("lc_agent_name")
+    labels = {"run_id": run_id, "tool_call_id": tool_call_id}
+    return {
+        "session_id": None if thread is None else str(thread),
+        "agent": None if agent is None else str(agent),
+        "labels": {name: str(value) for name, value in labels.items() if value is not None},
+    }
 
 
 def refusal(tool: str, tool_call_id: str | None, refused: ActionRefused) -> ToolMessage:

@@ -39,8 +39,9 @@ class GraphPause:
 
     def __init__(self, runtime: Runtime) -> None:
         self.error: BaseException | None = None
-        self._trail: Any = runtime.audit_logger
-        self._approvals = ApprovalStore(self._trail)
+        trail: Any = runtime.audit_logger
+        self._trail = trail
+        self._approvals = ApprovalStore(trail)
 
     @classmethod
     def here(cls, runtime: Runtime) -> GraphPause | None:
@@ -107,7 +108,10 @@ class GraphPause:
         return False
 
     def _settled(self, request: ApprovalRequest, ticket: Ticket) -> ApprovalAnswer:
-        if ticket.state not in ("approved", "used"):  # used: by an identical call; the store says so, and this one asks anew
+        if ticket.state not in (
+            "approved",
+            "used",
+        ):  # used by an equal call: the store will say so, and this one asks anew
             self._approvals.deliver(ticket.id, request.call_id)
             why = ticket.reason if ticket.state == "denied" else f"the approval request {ticket.id} was {ticket.state}"
             return request.deny(approver=ticket.approver, reason=why)
