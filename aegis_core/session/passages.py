@@ -1,8 +1,8 @@
 """Texts that a value may have come from, indexed so that asking costs the same however much has been said.
 
 A value counts as found where it stands in a text as a whole: ``bob@example.com`` is in ``write to bob@example.com.``
-but not in ``notbob@example.com`` or ``bob@example.com.evil.org``. Case, Unicode compatibility forms and white space make
-no difference.
+but not in ``notbob@example.com`` or ``bob@example.com.evil.org``. Case, Unicode compatibility forms and white space
+make no difference.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ def mcp(*texts: str, **more: Any) -> dict[str, Any]:
     return {"content": [{"type": "text", "text": text} for text in texts], **more}
 
 
-def screened(text: str, value: Any, type: str = "fetch", target: str = "web") -> tuple[Any, tuple[str, ...]]:
-    return screen(rules(text), Action(type, target), value)
+def screened(text: str, value: Any, tool: str = "fetch", target: str = "web") -> tuple[Any, tuple[str, ...]]:
+    return screen(rules(text), Action(tool, target), value)
 
 
 REDACT = "  - {name: r, redact: {secrets: true, keys: [staff_id], patterns: ['ACME-\\d+']}}"
@@ -82,7 +82,12 @@ def test_max_bytes_cuts_between_characters_and_leaves_a_mark(value, expected):
     assert screened(CUT, value) == (filled(expected), ("c",))
 
 
-@given(st.recursive(st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+VALUES = st.recursive(
+    st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+)
+
+
+@given(VALUES)
 def test_max_bytes_bounds_any_result(value):
     kept, _ = screen(rules("  - {name: c, max_bytes: 64}"), Action("t", "x"), value)
     mark = "… [cut by rule 'c' after 64 bytes]"
@@ -138,10 +143,10 @@ def test_all_rules_that_hold_apply_and_a_mark_stays_whole_whatever_is_cut():
 
 def test_a_rule_for_another_tool_does_not_apply_and_one_that_matches_when_folded_does():
     only = "  - {name: b, match: {type: fetch, target: web}, block: true}"
-    assert screened(only, "x", type="read") == ("x", ())
+    assert screened(only, "x", tool="read") == ("x", ())
     assert screened(only, "x", target="db") == ("x", ())
-    assert screened(only, "x", type="Fetch")[1] == ("b",)
-    assert screened(only, "x", type="web__fetch")[1] == ("b",)
+    assert screened(only, "x", tool="Fetch")[1] == ("b",)
+    assert screened(only, "x", tool="web__fetch")[1] == ("b",)
 
 
 @pytest.mark.parametrize(

@@ -110,8 +110,8 @@ def test_a_budget_is_counted_by_whom_it_says_and_is_undecided_where_nobody_is_na
     budget = policy(f"conditions: {{calls: {{max: 1, per: 1d, by: {by}}}}}, approval: auto")
     keys = set()
     for whom in ("one", "two"):
-        named = {"session": {"session_id": whom}, "agent": {"agent": whom}, "user": {"user": whom}}[by]
-        [taken] = budget.evaluate(Action("send", "mail", **named), session=Scripted(), now=NOW).reserves
+        action = Action("send", "mail").replace(**{"session_id" if by == "session" else by: whom})
+        [taken] = budget.evaluate(action, session=Scripted(), now=NOW).reserves
         keys.add(taken.key)
         assert whom not in taken.key
     assert len(keys) == 2
@@ -245,7 +245,8 @@ def test_explain_shows_value_truth_and_reason():
     state.add_user_text("write to jane@x.com")
     state.add_calls([("fetch", "web")])
     judged = policy(
-        "conditions: {param_from: {to: user, password: user}, after: {type: fetch}, calls: {max: 1, per: 1h}}, approval: auto"
+        "conditions: {param_from: {to: user, password: user}, after: {type: fetch}, calls: {max: 1, per: 1h}}, "
+        "approval: auto"
     )
     text = str(judged.explain(Action("send", "mail", {"to": "jane@x.com", "password": "hunter2!"}), session=state))
     assert "true      param_from to = 'jane@x.com': the user stated it" in text
