@@ -12,6 +12,7 @@ import click
 from aegis.core.action import Action
 from aegis.core.policy import Approval, Policy
 from aegis.errors import PolicyError
+from aegis_core.session import SessionState
 from aegis_core.text import visible
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def validate(files: tuple[Path, ...], *, as_json: bool) -> int:
 @click.option("--param", "-p", "params", multiple=True, metavar="NAME=VALUE", help="An argument; repeat for more.")
 @click.option("--agent", help="The agent that calls.")
 @click.option("--user", help="The user on whose behalf it calls.")
+@click.option("--said", multiple=True, metavar="TEXT", help="What the user said in the session; repeat for more.")
+@click.option("--after", multiple=True, metavar="TYPE@TARGET", help="A call begun before; repeat for more.")
 @click.option("--at", metavar="TIME", help="Judge as at this time (ISO 8601, UTC by default).")
 @click.option(
     "--expect",
@@ -82,6 +85,8 @@ def check(
     params: tuple[str, ...],
     agent: str | None,
     user: str | None,
+    said: tuple[str, ...],
+    after: tuple[str, ...],
     at: str | None,
     expect: str | None,
     as_json: bool,
@@ -94,12 +99,21 @@ def check(
     \b
         aegis check policy.yaml write_file filesystem --param path=/data/a.csv
         aegis check policy.yaml query database -p 'sql=DROP TABLE users' --expect block
+        aegis check policy.yaml send_email mail -p to=jane@example.com --said 'write to jane@example.com'
         aegis check policy.yaml refund shop -p amount=250 -p 'tags=["vip"]' -p 'zip="01234"'
 
     Exit codes: 0 decided (as expected); 1 not as expected; 2 unreadable policy or arguments.
     """
-    action = Action(type, target, dict(_param(text) for text in params), agent=agent, user=user)
-    explanation = Policy.from_yaml(policy).explain(action, now=_time(at))
+    session = _session(said, after) if said or after else None
+    action = Action(
+        type,
+        target,
+        dict(_param(text) for text in params),
+        agent=agent,
+        user=user,
+        session_id=None if session is None else "check",
+    )
+    explanation = Policy.from_yaml(policy).explain(action, session=session, now=_time(at))
     decision = explanation.decision
     missed = expect is not None and decision.approval.value != expect
     if as_json:
@@ -123,6 +137,18 @@ def _param(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
+
+
+def _session(said: tuple[str, ...], after: tuple[str, ...]) -> SessionState:
+    session = SessionState()
+    for text in said:
+        session.add_user_text(text)
+    for call in after:
+        name, at, target = call.rpartition("@")
+        if not (name and at and target):
+            raise click.BadParameter(f"{call!r} is not TYPE@TARGET", param_hint="--after")
+        session.add_calls([(name, target)])
+    return session
 
 
 def _time(text: str | None) -> datetime | None:
