@@ -29,7 +29,7 @@ from aegis_core.errors import ApprovalError
 from aegis_core.record import BudgetExhausted, GrantUnavailable, Intent, Refusal, new_id, now_us
 from aegis_core.record import Outcome as OutcomeRecord
 from aegis_core.request import ApprovalAnswer, ApprovalRequest
-from aegis_core.result import Result, ResultStatus
+from aegis_core.result import Result, ResultStatus, result_of
 from aegis_core.snapshot import excerpt
 from aegis_core.text import visible
 
@@ -170,15 +170,16 @@ def governed_call(
         AuditError: The intent could not be written down; the tool did not run.
         BaseException: A cancellation, after it was recorded.
     """
-    decision, policy_digest = yield from _judge(action, terms)
     answer: ApprovalAnswer | None = None  # the last yes, for the record
     asked: ApprovalRequest | None = None  # what it said yes to, if that still is the call
     for _ in range(MAX_ROUNDS):
+        if terms.recalls:
+            yield from _recall(action)
+        decision, policy_digest = terms.judge(action)
         if terms.enforced and decision.approval is Approval.BLOCK:
             status, reason = ResultStatus.BLOCKED, decision.reason
-            return (
-                yield from _refuse(Refusal(call_id, now_us(), action, decision, policy_digest, status, reason, answer))
-            )
+            refusal = Refusal(call_id, now_us(), action, decision, policy_digest, status, reason, answer)
+            return (yield from _refuse(refusal))
         if terms.enforced and decision.approval is Approval.APPROVE and not _stands(asked, decision):
             asked = _request(call_id, action, decision, policy_digest, terms)
             reply = yield Ask(asked)
@@ -192,10 +193,9 @@ def governed_call(
             assert answer is not None
             if answer.edits:  # a new action: this yes goes on record with it, and stands for nothing it may need
                 action, asked = edited(action, answer), None
-            decision, policy_digest = terms.judge(action)
-            continue
+            continue  # judge again, by the policy now in force
         # A yes stays on the record (and its grant is consumed) also where the policy in force now asks nobody any more.
-        intent = Intent(call_id, now_us(), action, decision, policy_digest, enforced=terms.enforced, answer=answer)
+        intent = Intent(call_id, now_us(), action, decision, policy_digest, terms.enforced, answer)
         written = yield Write(intent)
         if written.error is None:
             return (yield from _execute(intent, terms))
@@ -207,19 +207,32 @@ def governed_call(
             if not isinstance(written.error, Exception):  # cancelled while the intent was on its way to disk
                 yield Write(_cancelled(intent))
             raise written.error
-        decision, policy_digest = yield from _judge(action, terms)
+    decision, policy_digest = terms.judge(action)
     reason = f"the call was judged {MAX_ROUNDS} times without coming to rest; try again"
     refusal = Refusal(call_id, now_us(), action, decision, policy_digest, ResultStatus.DENIED, reason, answer)
     return (yield from _refuse(refusal))
 
 
-def _judge(action: Action, terms: Terms) -> Generator[Step, Outcome, tuple[Decision, str]]:
-    """The decision under the policy in force now, knowing what the trail knows now."""
-    if terms.recalls and action.session_id is not None:
+def _execute(intent: Intent, terms: Terms) -> Generator[Step, Outcome, Result]:
+    """Run the tool and record how it ended. The intent is on disk by now."""
+    started = now_us()
+    outcome = yield Execute(intent)
+    record, result = _ended(intent, outcome, started, terms)
+    written = yield Write(record)
+    # The effect has happened: a failure to write is dealt with below us, and the caller gets the result. A cancellation
+    # that came while it was written comes out with the record on disk.
+    for error in (outcome.error, written.error):
+        if error is not None and not isinstance(error, Exception):
+            raise error
+    return result
+
+
+def _recall(action: Action) -> Generator[Step, Outcome, None]:
+    """Before a call is judged: see what the trail knows now. Its failure is the judgement's doubt."""
+    if action.session_id is not None:
         recalled = yield Recall(action.session_id)
         if recalled.error is not None and not isinstance(recalled.error, Exception):
             raise recalled.error  # cancelled, before anything was decided
-    return terms.judge(action)
 
 
 def _request(call_id: str, action: Action, decision: Decision, policy_digest: str, terms: Terms) -> ApprovalRequest:
@@ -310,39 +323,21 @@ def _sentence(refusal: Refusal) -> str:
     return visible(sentence)
 
 
-def _execute(intent: Intent, terms: Terms) -> Generator[Step, Outcome, Result]:
-    """Run the tool and record how it ended. The intent is on disk by now."""
-    started = now_us()
-    outcome = yield Execute(intent)
-    ended = now_us()
+def _ended(intent: Intent, outcome: Outcome, started: int, terms: Terms) -> tuple[OutcomeRecord, Result]:
+    """How a call that ran has ended, for the record and for the caller."""
+    at = now_us()
+    action, decision, call_id = intent.action, intent.decision, intent.call_id
     status, data, error, exception, claimed_by = ending(outcome)
-    data, changes = terms.screen(intent.action, data)
+    data, changes = terms.screen(action, data)
     if error is not None and exception is None:  # the tool's own words, like its data
-        error, more = terms.screen(intent.action, error)
+        error, more = terms.screen(action, error)
         changes = tuple(dict.fromkeys(changes + more))
     if status is ResultStatus.SUCCESS:
-        terms.learn(intent.action, data)
+        terms.learn(action, data)
     record = OutcomeRecord(
-        intent.call_id,
-        ended,
-        status,
-        ended - started,
-        intent.action,
-        intent.decision,
-        excerpt(data),
-        error,
-        claimed_by,
-        changes,
+        call_id, at, status, at - started, action, decision, excerpt(data), error, claimed_by, changes
     )
-    # The effect has happened: a failure to write is dealt with below us, and the caller gets the result. A cancellation
-    # that came while it was written comes out with the record on disk.
-    written = yield Write(record)
-    for interruption in (exception, written.error):
-        if interruption is not None and not isinstance(interruption, Exception):
-            raise interruption
-    return Result(
-        intent.action, status, data, error, exception=exception, decision=intent.decision, call_id=intent.call_id
-    )
+    return record, result_of(action, status, data, error, exception, decision, call_id)
 
 
 def ending(outcome: Outcome) -> tuple[ResultStatus, Any, str | None, BaseException | None, str]:

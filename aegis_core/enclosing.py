@@ -49,7 +49,7 @@ class Enclosing:
             bool(self._ticket)
             and self.runtime is runtime
             and outer.type == action.type
-            and (function is None or function != self.function)
+            and (function is None or function is not self.function)  # a proxy equals what it wraps
             and outer.names[2:] == action.names[2:]
             and outer.session_id == action.session_id
             and outer.canonical_params() == action.canonical_params()

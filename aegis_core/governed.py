@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import wrapt
 
-from aegis_core.action import Action
+from aegis_core.action import Action, action_of
 from aegis_core.decision import Approval, Decision, RiskLevel
 from aegis_core.errors import ActionRefused
 from aegis_core.result import Result, ResultStatus
@@ -19,12 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["governed"]
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound="Callable[..., Any] | classmethod[Any, Any, Any] | staticmethod[Any, Any]")
 
 
 @overload
-def governed(runtime: Callable[P, R], /) -> Callable[P, R]: ...
+def governed(runtime: F, /) -> F: ...
 @overload
 def governed(
     runtime: Runtime | None = None,
@@ -32,7 +32,7 @@ def governed(
     type: str | None = None,
     target: str = "python",
     params: Callable[..., Mapping[str, Any]] | None = None,
-) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+) -> Callable[[F], F]: ...
 
 
 def governed(
@@ -42,86 +42,128 @@ def governed(
     target: str = "python",
     params: Callable[..., Mapping[str, Any]] | None = None,
 ) -> Any:
-    """Govern every call of a function (sync or async) or of a method of any kind. Its signature is kept.
+    """Govern every call of a function: sync or async, plain, method, classmethod or staticmethod. Its types stay.
 
     What is judged are the call's arguments by name, defaults applied, without ``self`` and ``cls``. A ``**kwargs``
-    parameter contributes its entries by their own names, a ``*args`` parameter a list under its name. Put ``@governed``
-    innermost, right above ``def``.
+    parameter contributes its entries by their own names, a ``*args`` parameter a list under its name. The function gets
+    a copy of exactly what was judged, so it cannot change a list or dict of the caller's. Put ``@governed`` innermost,
+    right above ``def``.
 
     Args:
         runtime: The runtime; default the active one (see `Runtime.activate`, `set_runtime`) at the time of the call.
         type: The tool's name for the policy; default the function's name.
         target: Where it lives, for the policy.
         params: Called with the call's arguments, returns what to judge and record instead of them. The function still
-            gets its own arguments, which an approval then does not bind by themselves.
+            gets its own arguments, which an approval then does not bind by themselves, and which no approver can edit.
 
     Returns:
         The decorated function. It returns what the function returns and raises what it raises.
 
     Raises:
-        TypeError: At decoration, if it is not a function, or is a generator function (its body would run after the
-            decision's outcome).
+        TypeError: At decoration, if it is not a function, is a lambda without a ``type``, or is a generator function
+            (its body would run after the call's outcome was recorded).
         ActionRefused: At the call, if it is not run; also where no runtime is active.
         AuditError: At the call, if it could not be written down.
     """
     if runtime is not None and not isinstance(runtime, Runtime):
         return _decorate(runtime, None, type, target, params)
-    return functools.partial(_decorate, runtime=runtime, name=type, target=target, view=params)
+
+    def decorate(function: Any) -> Any:
+        return _decorate(function, runtime, type, target, params)
+
+    return decorate
 
 
 def _decorate(
-    function: Any, runtime: Runtime | None, name: str | None, target: str, view: Callable[..., Mapping[str, Any]] | None
+    decorated: Any,
+    runtime: Runtime | None,
+    name: str | None,
+    target: str,
+    view: Callable[..., Mapping[str, Any]] | None,
 ) -> Any:
-    plain: Any = function.__func__ if isinstance(function, classmethod | staticmethod) else function
-    if not inspect.isfunction(plain) and not isinstance(plain, wrapt.FunctionWrapper):
-        raise TypeError(
-            f"@governed goes on a function, innermost (right above def), got {function!r}; "
-            "tool objects have govern_tool"
-        )
-    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
-        raise TypeError(
-            f"@governed cannot govern the generator function {plain.__name__!r}: its body runs after the call "
-            "returned; govern a function that returns the finished value"
-        )
+    function: Any = decorated
+    plain: Any = decorated.__func__ if isinstance(decorated, classmethod | staticmethod) else decorated
+    _refuse_unfit(plain, name)
     tool = name if name is not None else plain.__name__
     whole = _Arguments(inspect.signature(plain))
     bound = _Arguments(_without_first(inspect.signature(plain)))
+    is_method = _takes_self(plain)
 
     def act(
         wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Runtime, Action, Callable[[dict[str, Any]], Any]]:
+    ) -> tuple[Runtime, Action, _Body]:
+        if instance is None and is_method and args:  # bound by hand, as property does it
+            wrapped, instance, args = functools.partial(wrapped, args[0]), args[0], args[1:]
         arguments = whole if instance is None else bound
-        judged: Mapping[str, Any] = arguments.by_name(args, kwargs)
         if view is None:
-            call = functools.partial(arguments.call, wrapped)
+            judged: Mapping[str, Any] = arguments.by_name(args, kwargs)
+            body = _Body(plain, wrapped, arguments)
         else:
             judged = view(*args, **kwargs)
-            call = functools.partial(_as_given, wrapped, args, kwargs)
-        action = Action(tool, target, judged)
-        chosen = runtime or active_runtime()
+            body = _Body(plain, functools.partial(wrapped, *args, **kwargs), None)
+        chosen = runtime if runtime is not None else active_runtime()
         if chosen is None:
-            raise ActionRefused(_no_runtime(action))
-        return chosen, action, call
+            raise ActionRefused(_no_runtime(Action(tool, target, judged)))
+        return chosen, action_of(tool, target, judged, *chosen.principal()), body
 
-    decorate: Any = wrapt.decorator  # its types know plain functions only
     if inspect.iscoroutinefunction(plain):
 
         async def awrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            chosen, action, call = act(wrapped, instance, args, kwargs)
-            return (await chosen.arun(action, call)).unwrap()
+            chosen, action, body = act(wrapped, instance, args, kwargs)
+            return (await chosen.arun(action, body, can_edit=view is None)).unwrap()
 
-        return decorate(awrapper)(function)
+        return _Governed(function, awrapper)
 
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        chosen, action, call = act(wrapped, instance, args, kwargs)
-        return chosen.run(action, call).unwrap()
+        chosen, action, body = act(wrapped, instance, args, kwargs)
+        return chosen.run(action, body, can_edit=view is None).unwrap()
 
-    return decorate(wrapper)(function)
+    return _Governed(function, wrapper)
 
 
-def _as_given(wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _judged: dict[str, Any]) -> Any:
-    """Call the function with what the caller gave: the author chose what is judged instead."""
-    return wrapped(*args, **kwargs)
+def _refuse_unfit(function: Any, name: str | None) -> None:
+    # By its true type: an object may claim to be a function when isinstance() asks, and tool objects do.
+    if not issubclass(type(function), (FunctionType, wrapt.FunctionWrapper)):
+        raise TypeError(
+            f"@governed goes on a function, right above its def, got {function!r}; tool objects have govern_tool"
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(
+            f"@governed cannot govern the generator function {function.__name__!r}: its body runs after the call "
+            "returned; govern a function that returns the finished value"
+        )
+    if name is None and function.__name__ == "<lambda>":
+        raise TypeError("a lambda has no name that a policy could know: @governed(type=...) gives it one")
+
+
+class _Governed(wrapt.FunctionWrapper):
+    """A governed function. Pickled as functions are, by its name, so that worker processes can be sent one."""
+
+    def __reduce_ex__(self, protocol: Any) -> str:
+        return str(self.__qualname__)
+
+
+class _Body:
+    """Calls the function with judged arguments, or with its own where the author chose what is judged instead."""
+
+    __slots__ = ("aegis_function", "arguments", "wrapped")
+
+    def __init__(self, function: Any, wrapped: Any, arguments: _Arguments | None) -> None:
+        self.aegis_function = function
+        self.wrapped = wrapped
+        self.arguments = arguments
+
+    def __call__(self, judged: dict[str, Any]) -> Any:
+        if self.arguments is None:
+            return self.wrapped()
+        return self.arguments.call(self.wrapped, judged)
+
+
+def _takes_self(function: Any) -> bool:
+    """Whether it was defined in a class and takes ``self`` or ``cls`` first."""
+    where = function.__qualname__.rpartition(".")[0]
+    first = next(iter(inspect.signature(function).parameters), None)
+    return first in ("self", "cls") and where != "" and not where.endswith("<locals>")
 
 
 def _without_first(signature: inspect.Signature) -> inspect.Signature:
@@ -145,6 +187,7 @@ class _Arguments:
         self._plain = all(p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY) for p in parameters)
         self._template = {parameter.name: parameter.default for parameter in parameters}
         self._names = tuple(names)
+        self._all = len(names) if self._plain and len(positional) == len(names) else -1
         # Per number of positional arguments: which names they take, and which must then come by keyword.
         counts = range(len(positional) + 1)
         self._taken = tuple(frozenset(positional[:count]) for count in counts)
@@ -159,6 +202,8 @@ class _Arguments:
         Raises:
             TypeError: As the function itself would, if they do not fit its signature.
         """
+        if not kwargs and len(args) == self._all:
+            return dict(zip(self._names, args, strict=True))
         count, given = len(args), kwargs.keys()
         if (
             self._plain

@@ -49,7 +49,9 @@ def new_id() -> str:
         drawn = os.urandom(9 * 128).hex()  # one call of the system for many ids
         _tails.extend([drawn[start : start + 18] for start in range(18, len(drawn), 18)])
         tail = drawn[:18]
-    return f"{time.time_ns() // 1000:014x}{tail}"
+    return (
+        hex(time.time_ns() // 1000 | 1 << 56)[3:] + tail
+    )  # the bit makes it 14 digits; a format costs four times that
 
 
 _tails: list[str] = []

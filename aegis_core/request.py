@@ -81,7 +81,8 @@ class ApprovalAnswer:
     edits: Mapping[str, Any] = field(default_factory=FrozenDict)
 
     def __post_init__(self) -> None:
-        for name, text in (("approver", self.approver), ("reason", self.reason)):
+        for name in ("approver", "reason"):
+            text: object = getattr(self, name)
             if text is not None and not isinstance(text, str):
                 raise TypeError(f"{name} must be a string or None, got {text!r}")
         object.__setattr__(self, "edits", freeze_params(self.edits))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from aegis_core.action import Action
     from aegis_core.decision import Decision
 
-__all__ = ["Result", "ResultStatus"]
+__all__ = ["Result", "ResultStatus", "result_of"]
 
 
 class ResultStatus(enum.StrEnum):
@@ -82,17 +82,8 @@ class Result(_Fields):
         call_id: str | None = None,
         request_id: str | None = None,
     ) -> Result:
-        fields: Any = _Fields()
-        fields.action = action
-        fields.status = status if status.__class__ is ResultStatus else ResultStatus(status)
-        fields.data = data
-        fields.error = error
-        fields.exception = exception
-        fields.decision = decision
-        fields.call_id = call_id
-        fields.request_id = request_id
-        fields.__class__ = cls
-        return fields  # type: ignore[no-any-return]
+        known = status if status.__class__ is ResultStatus else ResultStatus(status)
+        return result_of(action, known, data, error, exception, decision, call_id, request_id)
 
     @property
     def ok(self) -> bool:
@@ -132,6 +123,30 @@ class Result(_Fields):
 
     def __repr__(self) -> str:
         return f"Result({self.action.type!r}, status={self.status.value!r}, error={self.error!r})"
+
+
+def result_of(
+    action: Action,
+    status: ResultStatus,
+    data: Any,
+    error: str | None,
+    exception: BaseException | None,
+    decision: Decision | None,
+    call_id: str | None,
+    request_id: str | None = None,
+) -> Result:
+    """A Result, at half the price of calling the class."""
+    fields: Any = _Fields()
+    fields.action = action
+    fields.status = status
+    fields.data = data
+    fields.error = error
+    fields.exception = exception
+    fields.decision = decision
+    fields.call_id = call_id
+    fields.request_id = request_id
+    fields.__class__ = Result
+    return fields  # type: ignore[no-any-return]
 
 
 def _rebuild(fields: dict[str, Any]) -> Result:

@@ -17,13 +17,13 @@ from aegis_core.perform import aperform, perform
 from aegis_core.policy.hierarchy import PolicyHierarchy
 from aegis_core.policy.policy import Policy
 from aegis_core.record import Event, Intent, new_id
-from aegis_core.result import Result, ResultStatus
+from aegis_core.result import Result, ResultStatus, result_of
 from aegis_core.session import Session, Sessions
 from aegis_core.snapshot import FrozenDict, canonical
 from aegis_core.trail import Trail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from aegis_core.approval.asking import ApprovalHandler
     from aegis_core.call import Outcome
@@ -233,7 +233,7 @@ class Runtime:
         self._trail.write(event)
 
     @contextmanager
-    def session(self, id: str, *, agent: str | None = None, user: str | None = None) -> Iterator[Session]:  # noqa: A002
+    def session(self, id: str, *, agent: str | None = None, user: str | None = None) -> Generator[Session]:  # noqa: A002
         """Within the block, this runtime's calls belong to this session and, by default, to this agent and user."""
         for name, text in (("agent", agent), ("user", user)):
             _check_text(name, text)
@@ -265,7 +265,7 @@ class Runtime:
         self._unable_doors.append(door)
 
     @contextmanager
-    def activate(self) -> Iterator[Runtime]:
+    def activate(self) -> Generator[Runtime]:
         """Within the block, `@governed` functions without a runtime of their own use this one."""
         token = _ACTIVE.set(self)
         try:
@@ -292,6 +292,14 @@ class Runtime:
 
     async def __aexit__(self, *_exc: object) -> None:
         await self.aclose()
+
+    def principal(self) -> tuple[str | None, str | None, str]:
+        """Agent, user and session of calls made here and now that do not say otherwise."""
+        sessions = _SESSIONS.get()
+        session = sessions.get(self) if sessions else None
+        return (
+            (self.agent, self.user, self.session_id) if session is None else (session.agent, session.user, session.id)
+        )
 
     def __repr__(self) -> str:
         return f"Runtime(policy={self._policy!r}, mode={self.mode!r})"
@@ -338,8 +346,14 @@ class Runtime:
 
     def learn(self, action: Action, value: Any) -> None:
         """Remember what a tool that the policy may trust returned in a session."""
-        if action.session_id is not None and self._policy.needs.may_trust(action.type, action.target):
+        needs = self._policy.needs
+        if not needs.listening or action.session_id is None or not needs.may_trust(action.type, action.target):
+            return
+        try:
             self._sessions.add_result(action.session_id, action.type, action.target, value, given=action.params)
+        except Exception:  # noqa: BLE001 - what was not heard is doubt; the effect has happened and the caller gets it
+            _log.critical("a result could not be taken note of", exc_info=True)
+            self._sessions.lose_track()
 
     def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
         """Put a request to a person and wait."""
@@ -385,15 +399,12 @@ class Runtime:
         """The action with agent, user and session filled in from the session block or the runtime."""
         if action.__class__ is not Action:
             raise TypeError(f"a call is an Action(type, target, params), got {action!r}")
-        sessions = _SESSIONS.get()
-        session = sessions.get(self) if sessions else None
         agent, user, session_id = action.agent, action.user, action.session_id
-        if agent is None:
-            agent = self.agent if session is None else session.agent
-        if user is None:
-            user = self.user if session is None else session.user
-        if session_id is None:
-            session_id = self.session_id if session is None else session.id
+        if agent is None or user is None or session_id is None:
+            usual = self.principal()
+            agent = usual[0] if agent is None else agent
+            user = usual[1] if user is None else user
+            session_id = usual[2] if session_id is None else session_id
         known = session_id is action.session_id and agent is action.agent and user is action.user
         return action if known and action.params.__class__ is FrozenDict else action.of(agent, user, session_id)
 
@@ -446,7 +457,7 @@ def _joined(intent: Intent, action: Action, outcome: Outcome) -> Result:
     status, data, error, exception, _ = ending(outcome)
     if exception is not None and not isinstance(exception, Exception):
         raise exception
-    return Result(action, status, data, error, exception=exception, decision=intent.decision, call_id=intent.call_id)
+    return result_of(action, status, data, error, exception, intent.decision, intent.call_id)
 
 
 _DRY = {

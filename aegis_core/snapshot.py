@@ -183,7 +183,7 @@ def freeze(value: object) -> Any:
         return Opaque(value)
 
 
-def freeze_params(params: Mapping[str, object]) -> FrozenDict:
+def freeze_params(params: Any) -> FrozenDict:
     """Freeze a call's parameters, one by one: an opaque one does not make its neighbours opaque.
 
     Raises:
