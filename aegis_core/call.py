@@ -302,9 +302,10 @@ def edited(action: Action, answer: ApprovalAnswer) -> Action:
 
 def _refuse(refusal: Refusal, error: BaseException | None = None) -> Generator[Step, Outcome, Result]:
     """Record a refusal, then tell the caller. That it cannot be recorded is loud (the trail logs it), no more."""
-    yield Write(refusal)
-    if error is not None and not isinstance(error, Exception):
-        raise error
+    written = yield Write(refusal)
+    for cancelled in (error, written.error):
+        if cancelled is not None and not isinstance(cancelled, Exception):
+            raise cancelled
     return Result(
         refusal.action,
         refusal.status,
