@@ -44,8 +44,6 @@ def decide(verdicts: Sequence[Verdict]) -> Decision:
 
     If every layer abstains the call is blocked, whatever floors were set.
     """
-    if len(verdicts) == 1 and verdicts[0].alone is not None:
-        return verdicts[0].alone
     deciders = [verdict.decider for verdict in verdicts if verdict.decider is not None] or [ABSENT_DEFAULT]
     floors = [rule for verdict in verdicts for rule in verdict.floors]
     strictest = max(deciders, key=lambda decider: decider.approval.strictness)
@@ -64,22 +62,42 @@ def decide(verdicts: Sequence[Verdict]) -> Decision:
     )
 
 
-class Plan(NamedTuple):
-    """The rules of a layer that may concern calls with certain names, in order, each with what its match says."""
+class Step(NamedTuple):
+    """A rule that may concern certain calls.
 
-    rules: tuple[tuple[Rule, Truth], ...]
-    default: Default | None
+    Attributes:
+        rule: The rule.
+        matched: What its match says: True, or None for undecided.
+        verdict: The layer's verdict where this rule decides and no other set a floor.
+    """
+
+    rule: Rule
+    matched: Truth
+    verdict: Verdict
+
+
+@final
+class Plan(NamedTuple):
+    """What is left to ask for calls with certain names.
+
+    Attributes:
+        steps: The rules that may concern them, in order.
+        silent: The layer's verdict where none of them decides or sets a floor.
+    """
+
+    steps: tuple[Step, ...]
+    silent: Verdict
 
     def judge(self, action: Action, context: Context) -> Verdict:
         """Walk the rules: the first true one decides, undecided ones before it set floors."""
         floors: list[Rule] = []
-        for rule, matched in self.rules:
+        for rule, matched, verdict in self.steps:
             truth = rule.holds(matched, action, context)
             if truth:
-                return Verdict(rule, tuple(floors))
+                return Verdict(rule, tuple(floors)) if floors else verdict
             if truth is None:
                 floors.append(rule)
-        return Verdict(self.default, tuple(floors))
+        return Verdict(self.silent.decider, tuple(floors)) if floors else self.silent
 
 
 class Layer:
@@ -114,7 +132,7 @@ class Layer:
 
     def plan(self, names: Names) -> Plan | Verdict:
         """What calls with these names come down to: a verdict where names alone settle it, else what is left to ask."""
-        rules: list[tuple[Rule, Truth]] = []
+        steps: list[Step] = []
         settled = True
         for number in self._index.candidates(names[0], names[1]):
             rule = self.rules[number]
@@ -124,17 +142,17 @@ class Layer:
             if rule.conditions:
                 settled = False
             elif matched:
-                if not rules:
+                if not steps:
                     return self._verdicts[number]
-                rules.append((rule, matched))
+                steps.append(Step(rule, matched, self._verdicts[number]))
                 break
-            rules.append((rule, matched))
-        if not rules:
+            steps.append(Step(rule, matched, self._verdicts[number]))
+        if not steps:
             return self._silent
         if not settled:
-            return Plan(tuple(rules), self.default)
-        floors = tuple(rule for rule, matched in rules if matched is None)
-        return Verdict(rules[-1][0] if len(floors) < len(rules) else self.default, floors)
+            return Plan(tuple(steps), self._silent)
+        floors = tuple(step.rule for step in steps if step.matched is None)
+        return Verdict(steps[-1].rule if len(floors) < len(steps) else self.default, floors)
 
     def concerned(self, names: Names) -> list[tuple[Rule, Truth]]:
         """Every rule whose match does not rule out calls with these names, in order, and what the match says."""

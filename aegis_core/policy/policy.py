@@ -34,7 +34,7 @@ _MEMO_SIZE = 8192
 """Names of calls whose plans are remembered. A server that invents names costs a plan each, not endless memory."""
 _MEMO_LENGTH = 256
 """Characters of a tool's name and a target's together beyond which their plan is not remembered."""
-_Plans = Decision | tuple[Plan | Verdict, ...]
+_Plans = Decision | Plan | tuple[Plan | Verdict, ...]
 
 
 class Policy:
@@ -148,8 +148,13 @@ class Policy:
         if type(plan) is Decision:
             return plan
         context = Context(session, now)
-        verdicts = [part.judge(action, context) if isinstance(part, Plan) else part for part in plan]
-        decision = decide(verdicts)
+        if isinstance(plan, Plan):
+            verdict = plan.judge(action, context)
+            verdicts = [verdict]
+            decision = verdict.alone or decide(verdicts)
+        else:
+            verdicts = [part.judge(action, context) if isinstance(part, Plan) else part for part in plan]
+            decision = decide(verdicts)
         return _reserving(decision, verdicts, action) if self.needs.budgets else decision
 
     def explain(self, action: Action, *, session: Any = None, now: datetime | None = None) -> Explanation:
@@ -165,7 +170,7 @@ class Policy:
                 part = layer.plan(action.names)
                 verdict = part.judge(action, context) if isinstance(part, Plan) else part
                 if verdict.decider is not None:
-                    yield layer, decide((verdict,))
+                    yield layer, verdict.alone or decide([verdict])
 
     def _plan(self, names: Names) -> _Plans:
         """A constant decision where the names settle it, else what is left to ask per layer. Remembered."""
@@ -179,7 +184,7 @@ class Policy:
             plan = refused
         elif self._only is not None:
             part = self._only.plan(names)
-            plan = (part.alone or decide((part,))) if type(part) is Verdict else (part,)
+            plan = (part.alone or decide([part])) if isinstance(part, Verdict) else part
         else:
             parts = tuple([layer.plan(names) for layer in self.layers])
             verdicts = [part for part in parts if isinstance(part, Verdict)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from aegis_core.policy.conditions.params import compile_regex
+from aegis_core.policy.conditions.regex import compile_regex
 from aegis_core.policy.trust import EVERY_TOOL, ToolMatch, ToolPattern
 from aegis_core.redact import Redactor
 from aegis_core.snapshot import FrozenDict, FrozenList

@@ -20,14 +20,16 @@ from pydantic import (
 
 from aegis_core.policy.arguments import ARGUMENTS, EmailSpec, MissingExtra, PathSpec, ShellSpec, SqlSpec, UrlSpec
 from aegis_core.policy.conditions.clock import TimeWindow, load_timezone, parse_clock
-from aegis_core.policy.conditions.params import COMPARISONS, ParamCondition, compile_regex
+from aegis_core.policy.conditions.comparisons import COMPARISONS
+from aegis_core.policy.conditions.params import ParamCondition
+from aegis_core.policy.conditions.regex import compile_regex
 from aegis_core.policy.conditions.session import After, CallsDocument, ParamFrom, Sources
 from aegis_core.policy.trust import NOBODY, ToolMatch, ToolPattern
 from aegis_core.policy.wording import shown
 from aegis_core.snapshot import FrozenDict, FrozenList
 
 if TYPE_CHECKING:
-    from aegis_core.policy.conditions.params import ValueTest
+    from aegis_core.policy.conditions.comparisons import ValueTest
     from aegis_core.policy.conditions.session import Budget
     from aegis_core.policy.conditions.truth import Condition
     from aegis_core.policy.trust import Trust

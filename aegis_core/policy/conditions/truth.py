@@ -23,12 +23,21 @@ class Context:
     Args:
         session: The call's session, or None where there is none: conditions about it are then undecided.
         now: The time the call is judged at, timezone-aware; None for the time at which it is first asked for.
+
+    Attributes:
+        plain: Whether all parameters are plainly named (see `lookup.plainly_named`); None until it is first asked.
+
+    Raises:
+        ValueError: If ``now`` has no time zone.
     """
 
-    __slots__ = ("_now", "session")
+    __slots__ = ("_now", "plain", "session")
 
     def __init__(self, session: Any = None, now: datetime | None = None) -> None:
+        if now is not None and now.utcoffset() is None:
+            raise ValueError(f"now must be timezone-aware, got {now!r}; say datetime.now(UTC)")
         self.session = session
+        self.plain: bool | None = None
         self._now = now
 
     @property
