@@ -67,6 +67,7 @@ def _aegis() -> None:
 
 def main() -> None:
     """Run the command line; every error becomes a sentence on standard error and an exit code."""
+    code: object = None
     try:
         code = _aegis.main(prog_name="aegis", standalone_mode=False)
         sys.stdout.flush()

@@ -66,8 +66,9 @@ class QueueApprovalHandler:
         self._tickets[request.id] = ticket.id
         patience = None if self._wait is True else float(self._wait)
         answered = asyncio.wrap_future(self._waiting.add(ticket))
+        clock = asyncio.timeout(patience)
         try:
-            async with asyncio.timeout(patience) as clock:
+            async with clock:
                 settled = await answered
         except TimeoutError:
             if not clock.expired():

@@ -1,8 +1,8 @@
-"""Approvals as durable records, in the same database as the trail. The record is the authority; every screen is a view
-of it.
+"""Approvals as durable records, in the database of the trail.
 
-A request is answered once and used once. Answering and using are single statements whose conditions decide races: of
-two people who answer, one is told that the other was first; of two processes that hold the same yes, one runs.
+The record is the authority; every screen is a view of it. A request is answered once and used once. Answering and using
+are single statements whose conditions decide races: of two people who answer, one is told that the other was first; of
+two processes that hold the same yes, one runs.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class ClientApprovalHandler:
             )
             return _read(request, reply, relay.client_name)
         answer = await asyncio.to_thread(self._queue.ask, request)
-        return answer if not hasattr(answer, "__await__") else await answer  # type: ignore[misc, return-value]
+        return answer if not hasattr(answer, "__await__") else await answer
 
     def withdraw(self, request: ApprovalRequest) -> None:
         """The call no longer waits."""

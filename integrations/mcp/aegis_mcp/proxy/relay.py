@@ -201,7 +201,7 @@ class Relay:
         except AegisError as refused:
             text = f"refused by Aegis: {refused}. The call did not run."
             self._say(frames.tool_error(identity, text, modern=self.modern))
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever goes wrong, the client is answered
             _log.critical("governing a call failed", exc_info=True)
             self._say(frames.error(identity, frames.INTERNAL_ERROR, "an error inside Aegis; see its standard error"))
         else:
