@@ -292,12 +292,36 @@ def _why_not(reply: Outcome, request: ApprovalRequest, *, can_edit: bool) -> tup
             ResultStatus.DENIED,
             "denied: the approver changed the arguments, and this integration cannot pass them on",
         )
+    if answer.edits:
+        try:
+            edited(request.action, answer)
+        except ApprovalError as problem:
+            return ResultStatus.DENIED, f"denied: {problem}"
     return None
 
 
 def edited(action: Action, answer: ApprovalAnswer) -> Action:
-    """The action with an approver's edits: a new action, to be judged from the start."""
-    return action.replace(params={**action.arguments(), **answer.edits})
+    """The action with an approver's edits: a new action, to be judged from the start.
+
+    Raises:
+        ApprovalError: An edit names no argument that the call has.
+    """
+    arguments: Any = action.arguments()
+    for name, value in answer.edits.items():
+        # A name, or a JSON Pointer (RFC 6901) to a value inside an argument.
+        path = (
+            [part.replace("~1", "/").replace("~0", "~") for part in name[1:].split("/")] if name[:1] == "/" else [name]
+        )
+        place = arguments
+        try:
+            for part in path[:-1]:
+                place = place[int(part)] if isinstance(place, list) else place[part]
+            last: Any = int(path[-1]) if isinstance(place, list) else path[-1]
+            _ = place[last]
+            place[last] = value
+        except (LookupError, TypeError, ValueError):
+            raise ApprovalError(f"the edit of {name!r} names no argument of this call") from None
+    return action.replace(params=arguments)
 
 
 def _refuse(refusal: Refusal, error: BaseException | None = None) -> Generator[Step, Outcome, Result]:

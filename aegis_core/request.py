@@ -66,7 +66,8 @@ class ApprovalAnswer:
         approver: Who answered, never the requester.
         reason: Why, in the approver's words, or why nobody could be asked.
         grant: Id of the durable record that must be consumed together with the intent, if the answer came from one.
-        edits: Changed params by name. An edit makes a new call, judged from the start; never applied to this one.
+        edits: Changed params, by name or by JSON Pointer into one (``/message/to``). An edit makes a new call, judged
+            from the start; never applied to this one.
 
     Raises:
         TypeError: If the approver or the reason is no string, or the edits are no mapping with string keys.

@@ -19,6 +19,7 @@ from aegis_core.audit.job import Job
 from aegis_core.audit.reader import Reader
 from aegis_core.audit.signing import PublicKey, SigningKey
 from aegis_core.audit.verify import Verification, verify_rows
+from aegis_core.audit.watch import FileWatch
 from aegis_core.audit.writer import Writer
 from aegis_core.errors import AuditError
 
@@ -262,6 +263,10 @@ class AuditLogger:
     def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function that reads any of the trail's tables. It must be short."""
         return self.reader.read(function)
+
+    def watch(self) -> FileWatch:
+        """Something to wait on until anybody may have written to the trail. Whoever takes it closes it."""
+        return FileWatch(self.path)
 
     def changes(self) -> int:
         """A number that changes whenever any process commits to the trail: a cheap thing to look at while waiting."""
