@@ -278,25 +278,27 @@ def _why_not(reply: Outcome, request: ApprovalRequest, *, can_edit: bool) -> tup
     if answer.approved is not True:
         by = f" by {answer.approver}" if answer.approver else ""
         return ResultStatus.DENIED, f"denied{by}: {answer.reason or f'approval required by rule {rule!r} was refused'}"
+    flaw = _flaw(answer, request, can_edit=can_edit)
+    return None if flaw is None else (ResultStatus.DENIED, f"denied: {flaw}")
+
+
+def _flaw(answer: ApprovalAnswer, request: ApprovalRequest, *, can_edit: bool) -> str | None:
+    """Why a yes does not count for this request, or None if it does."""
     if not answer.is_yes_to(request):
-        return ResultStatus.DENIED, "denied: the answer belongs to another request"
+        return "the answer belongs to another request"
     if now_us() > request.expires_at:
-        return ResultStatus.DENIED, "denied: the answer came after the request had expired"
+        return "the answer came after the request had expired"
     if answer.approver is not None and answer.approver == request.action.agent:
-        return ResultStatus.DENIED, f"denied: {answer.approver!r} asked for this call and cannot approve it"
+        return f"{answer.approver!r} asked for this call and cannot approve it"
     if answer.grant is not None and not request.action.bindable:
-        names = ", ".join(request.opaque)
-        return ResultStatus.DENIED, f"denied: a stored approval cannot cover arguments passed by reference ({names})"
+        return f"a stored approval cannot cover arguments passed by reference ({', '.join(request.opaque)})"
     if answer.edits and not can_edit:
-        return (
-            ResultStatus.DENIED,
-            "denied: the approver changed the arguments, and this integration cannot pass them on",
-        )
+        return "the approver changed the arguments, and this integration cannot pass them on"
     if answer.edits:
         try:
             edited(request.action, answer)
         except ApprovalError as problem:
-            return ResultStatus.DENIED, f"denied: {problem}"
+            return str(problem)
     return None
 
 
