@@ -85,6 +85,9 @@ class Result(_Fields):
         known = status if status.__class__ is ResultStatus else ResultStatus(status)
         return result_of(action, known, data, error, exception, decision, call_id, request_id)
 
+    def __init_subclass__(cls) -> NoReturn:
+        raise TypeError("Result cannot be derived from; what a tool has to say belongs in its data")
+
     @property
     def ok(self) -> bool:
         """Whether the call ran and succeeded (for ``check``: could run right now without anyone being asked)."""
