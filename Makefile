@@ -10,7 +10,7 @@ PIP     = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
 DEMO := $(VENV)/.installed-demo
 DEV  := $(VENV)/.installed-dev
 
-.PHONY: help demo test test-bare test-mcp1 check format bench clean
+.PHONY: help demo test test-bare test-mcp1 check format bench bench-agentdojo clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,8 +41,11 @@ format: $(DEV) ## format the code and mend what ruff can mend
 bench: $(DEV) ## run the benchmarks: ratios taken in one run
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+bench-agentdojo: .venv-agentdojo/.installed ## replay AgentDojo's tasks and attacks under policies (ARGS="travel")
+	@.venv-agentdojo/bin/python -m benchmarks.agentdojo $(ARGS)
+
 clean: ## remove the environments and every cache
-	rm -rf .venv .venv-bare .venv-mcp1 .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf .venv .venv-agentdojo .venv-bare .venv-mcp1 .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/bin/python:
@@ -68,4 +71,10 @@ $(DEV): pyproject.toml | $(BIN)/python
 .venv-mcp1/.installed: pyproject.toml | .venv-mcp1/bin/python
 	@$(call PIP,.venv-mcp1) 'pip>=25.1'
 	@$(call PIP,.venv-mcp1) --group dev --group frameworks --editable '.[all]' 'mcp<2' 'langchain-mcp-adapters>=0.3.2'
+	@touch $@
+
+# AgentDojo brings SDKs of half a dozen model vendors, so it has an environment of its own.
+.venv-agentdojo/.installed: pyproject.toml | .venv-agentdojo/bin/python
+	@echo "Installing aegis-agents and AgentDojo into .venv-agentdojo (once) ..."
+	@$(call PIP,.venv-agentdojo) --editable . 'agentdojo==0.1.35'
 	@touch $@

@@ -25,14 +25,14 @@ MAX_PLACES = 256
 """Places of a value's rarest word that are looked at. A value made of nothing but more frequent words is undecided."""
 
 _BREAKS = frozenset("\n\0 \"'`(){}[]<>,;|“”„‟‘’‚‛«»‹›–—…、。「」『』【】《》〈〉·•")  # noqa: RUF001 - quotes of many languages
-_OPENING = frozenset("#@*_~$€£¥")
-_CLOSING = frozenset(".:!?*_~/%")
+_OPENING_TEXT, _CLOSING_TEXT = "#@*_~$€£¥", ".:!?*_~/%"
+_OPENING, _CLOSING = frozenset(_OPENING_TEXT), frozenset(_CLOSING_TEXT)
 _MAX_ORNAMENTS = 8  # of those, in a row, beside a value
 _SPACELESS = (
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"  # scripts that a name stands in without spaces
 )
 _NO_BREAK = f"[^{re.escape(''.join(sorted(_BREAKS)))}{_SPACELESS}]"
-_WORD = re.compile(f"(?:{_NO_BREAK}|(?<=[0-9]),(?=[0-9]))+|[{_SPACELESS}]+")
+_WORD = re.compile(f"{_NO_BREAK}+(?:(?<=[0-9]),(?=[0-9]){_NO_BREAK}+)*|[{_SPACELESS}]+")
 _IS_SPACELESS = re.compile(f"[{_SPACELESS}]").match
 
 
@@ -44,9 +44,13 @@ def normal(text: str) -> str:
 def words(text: str) -> Iterator[tuple[int, str]]:
     """The words of a text in `normal` form, without the punctuation around them, and where each begins."""
     for match in _WORD.finditer(text):
-        word = match[0].lstrip("#@*_~$€£¥")
-        begin = match.end() - len(word)
-        word = word.rstrip(".:!?*_~/%")
+        word = match[0]
+        begin = match.start()
+        if word[0] in _OPENING:
+            word = word.lstrip(_OPENING_TEXT)
+            begin = match.end() - len(word)
+        if word and word[-1] in _CLOSING:
+            word = word.rstrip(_CLOSING_TEXT)
         if word:
             yield begin, word
 
@@ -105,8 +109,13 @@ class Passages:
             added = _WORD.sub(lambda match: "\0" if any(w in without for _, w in words(match[0])) else match[0], added)
         offset = len(self._text) + 1
         self._text = f"{self._text}\n{added}"
+        places = self._places
         for begin, word in words(added):
-            self._places.setdefault(word, []).append(offset + begin)
+            known = places.get(word)
+            if known is None:
+                places[word] = [offset + begin]
+            else:
+                known.append(offset + begin)
         return len(added) + 1
 
     def find(self, value: Value) -> bool | None:

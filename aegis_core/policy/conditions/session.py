@@ -170,6 +170,7 @@ class After:
 _DURATION = re.compile(r"([1-9][0-9]{0,8})(s|m|h|d)\Z")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 366 * 86400
+_MEMO_SIZE = 1_024
 
 
 def _window(value: object) -> object:
@@ -202,11 +203,12 @@ class Budget:
         document: What the policy says.
     """
 
-    __slots__ = ("_document", "_rule")
+    __slots__ = ("_document", "_known", "_rule")
 
     def __init__(self, rule: str, document: CallsDocument) -> None:
         self._rule = rule
         self._document = document
+        self._known: dict[str, Reservation] = {}
 
     def judge(self, action: Action, context: Context) -> bool | None:
         """Whether it holds."""
@@ -215,7 +217,7 @@ class Budget:
         if session is None or reservation is None:
             return None
         until = session.exhausted_until(reservation.key)
-        return until is None or until <= int(context.now.timestamp() * 1e6)
+        return until is None or until <= context.now.timestamp() * 1e6
 
     def explain(self, action: Action, context: Context) -> Finding:
         """The same with its reason."""
@@ -231,12 +233,22 @@ class Budget:
 
     def reservation(self, action: Action) -> Reservation | None:
         """The unit to take for a call; None if the call does not say by whom it is counted."""
-        document = self._document
-        key = self._rule
-        if document.by != "rule":
-            whom = {"session": action.session_id, "agent": action.agent, "user": action.user}[document.by]
-            if whom is None:
-                return None
-            # A digest: who it was is nobody's business in a table of counts.
-            key = f"{key} by {document.by} {hashlib.sha256(whom.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
-        return Reservation(key, document.max, float(document.per))
+        by = self._document.by
+        whom = action.session_id if by == "session" else action.agent if by == "agent" else action.user
+        if by == "rule":
+            whom = ""
+        elif whom is None:
+            return None
+        known = self._known.get(whom)
+        if known is None:
+            if len(self._known) >= _MEMO_SIZE:
+                self._known.clear()
+            known = self._known[whom] = Reservation(self._key(whom), self._document.max, float(self._document.per))
+        return known
+
+    def _key(self, whom: str) -> str:
+        if self._document.by == "rule":
+            return self._rule
+        # A digest: who it was is nobody's business in a table of counts.
+        digest = hashlib.sha256(whom.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        return f"{self._rule} by {self._document.by} {digest}"

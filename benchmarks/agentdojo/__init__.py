@@ -1,0 +1,1 @@
+"""AgentDojo's recorded tasks and attacks, replayed through a real Runtime."""
