@@ -22,7 +22,7 @@ from aegis.testing import MemoryAuditLogger, ScriptedApprovalHandler
 from tests.mcp.connections import is_error, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
 PACKAGE, VERSION = "@modelcontextprotocol/server-filesystem", "2026.8.31"
 POLICY = Policy.from_yaml(Path(__file__).parents[2] / "examples" / "policies" / "filesystem-server.yaml")
@@ -64,7 +64,7 @@ def server() -> list[str]:
 
 
 @asynccontextmanager
-async def session_with(command: list[str], folder: Path) -> AsyncIterator[ClientSession]:
+async def session_with(command: list[str], folder: Path) -> AsyncGenerator[ClientSession]:
     parameters = StdioServerParameters(command=command[0], args=[*command[1:], str(folder)])
     with Path(os.devnull).open("w") as errors:  # noqa: ASYNC230 - what the server says on standard error is not tested
         async with stdio_client(parameters, errlog=errors) as (read, write), ClientSession(read, write) as session:

@@ -146,13 +146,13 @@ CALLS: dict[str, list[tuple[str, str, dict[str, Any], Approval, str]]] = {
         ("delete_file", "filesystem", PATH, BLOCK, "<default>"),
     ],
     "demo": [
-        ("read_text_file", "filesystem", {"path": "/srv/demo/a.txt"}, AUTO, "read_inside_the_folder"),
-        ("list_directory", "filesystem", {"path": "/srv/demo"}, AUTO, "read_inside_the_folder"),
-        ("read_text_file", "filesystem", {"path": "/srv/demo/../../etc/passwd"}, BLOCK, "<default>"),
-        ("read_text_file", "filesystem", {"path": "/etc/passwd"}, BLOCK, "<default>"),
-        ("read_text_file", "filesystem", {"path": "/srv/demonstration/a.txt"}, BLOCK, "<default>"),
+        ("read_text_file", "filesystem", {"path": "/srv/demo/a.txt"}, AUTO, "read_inside"),
+        ("list_directory", "filesystem", {"path": "/srv/demo"}, AUTO, "read_inside"),
+        ("read_text_file", "filesystem", {"path": "/srv/demo/../../etc/passwd"}, BLOCK, "never_outside"),
+        ("read_text_file", "filesystem", {"path": "/etc/passwd"}, BLOCK, "never_outside"),
+        ("read_text_file", "filesystem", {"path": "/srv/demonstration/a.txt"}, BLOCK, "never_outside"),
         ("write_file", "filesystem", {"path": "/srv/demo/a.txt", "content": "x"}, ASK, "ask_before_writing"),
-        ("write_file", "filesystem", {"path": "/etc/passwd", "content": "x"}, BLOCK, "<default>"),
+        ("write_file", "filesystem", {"path": "/etc/passwd", "content": "x"}, BLOCK, "never_outside"),
         (
             "move_file",
             "filesystem",
@@ -160,8 +160,9 @@ CALLS: dict[str, list[tuple[str, str, dict[str, Any], Approval, str]]] = {
             ASK,
             "ask_before_moving",
         ),
-        ("move_file", "filesystem", {"source": "/srv/demo/a", "destination": "/tmp/b"}, BLOCK, "<default>"),
+        ("move_file", "filesystem", {"source": "/srv/demo/a", "destination": "/tmp/b"}, BLOCK, "never_outside"),
         ("delete_file", "filesystem", {"path": "/srv/demo/a.txt"}, BLOCK, "never_delete"),
+        ("create_directory", "filesystem", {"path": "/srv/demo/a"}, BLOCK, "<default>"),
     ],
 }
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
 MAJOR = int(version("mcp").partition(".")[0])
 ERAS = ["handshake", "stateless"] if MAJOR == 2 else ["handshake"]
@@ -31,7 +31,7 @@ def make_server(*tools: Callable[..., Any], name: str = "notes") -> Any:
 
 
 @asynccontextmanager
-async def connected(server: Any, era: str = "handshake", **options: Any) -> AsyncIterator[Any]:
+async def connected(server: Any, era: str = "handshake", **options: Any) -> AsyncGenerator[Any]:
     """A client session to an in-process server, initialized."""
     if MAJOR == 2:
         from mcp import Client

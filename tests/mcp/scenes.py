@@ -14,7 +14,7 @@ from aegis.testing import MemoryAuditLogger, ScriptedApprovalHandler
 from tests.mcp.connections import ERAS, MAJOR, make_server, tool_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
 RULES = [
     {"name": "allow_reads", "match": {"type": ["read_*", "echo", "nothing"]}, "approval": "auto"},
@@ -161,7 +161,7 @@ def memory_streams(server: Any) -> Any:
         return InMemoryTransport(server)
 
     @asynccontextmanager
-    async def served() -> AsyncIterator[Any]:
+    async def served() -> AsyncGenerator[Any]:
         memory = import_module("mcp.shared.memory")
         async with memory.create_client_server_memory_streams() as ((read, write), server_streams):
             lowlevel = server._mcp_server

@@ -1,0 +1,1 @@
+"""The demo: a real MCP server with real files, an agent that follows a script, and a policy between them."""
