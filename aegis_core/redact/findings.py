@@ -53,15 +53,17 @@ def matches(pattern: bytes, group: int = 0) -> Find:
 # --- tokens known by their shape -------------------------------------------------------------------------------------
 
 _PREFIX = (
-    r"(?:sk-|[rs]k_(?:live|test)_|whsec_|gh[opsru]_|github_pat_|gl(?:pat|ptt|dt|rt|cbt|ft|soat|agent)-|xox[a-z]-|xapp-"
-    r"|AIza|ya29\.|npm_|pypi-|hf_|shp(?:at|ca|pa|ss)_|SG\.|do[opr]_v1_|dckr_pat_|lin_api_|ntn_|hv[sb]\.|AGE-SECRET-KEY-"
-    r"|nfp_|rubygems_|glc_|glsa_|xai-|gsk_)"
+    r"(?:[rs]k_(?:live|test)_|whsec_|gh[opsru]_|github_pat_|gl(?:pat|ptt|dt|rt|cbt|ft|soat|agent)-|xox[a-z]-|xapp-|AIza"
+    r"|ya29\.|pypi-|shp(?:at|ca|pa|ss)_|do[opr]_v1_|dckr_pat_|lin_api_|AGE-SECRET-KEY-|rubygems_|glsa_)"
 )
+# These end ordinary words, too (`task-...`), so they must begin one: after an escaped line break or a colour, as well.
+_SHORT_PREFIX = r"(?:sk-|npm_|hf_|SG\.|ntn_|hv[sb]\.|nfp_|glc_|xai-|gsk_)"
+_BEGINS = r"(?:\b|\\[nrtbfv]|\[[0-9;]*m)"
 _AWS = r"(?:AKIA|ASIA)"
 _JWT = r"eyJ[A-Za-z0-9_\-]{8,}"
-_TOKEN = rf"\b({_PREFIX}[A-Za-z0-9_\-.=+/]{{8,}}|{_AWS}[A-Z0-9]{{12,}}|{_JWT}(?:\.[A-Za-z0-9_\-]*)+)"
-# No `\b` in a trigger: in JSON a newline is the two characters `\n`, and `\nsk-...` has no boundary before the `s`.
-_TOKEN_TRIGGER = rf"{_PREFIX}[A-Za-z0-9_\-.=+/]{{8}}|{_AWS}[A-Z0-9]{{12}}|{_JWT}"
+_REST = r"[A-Za-z0-9_\-.=+/]"
+_TOKEN = rf"{_PREFIX}{_REST}{{8,}}|{_AWS}[A-Z0-9]{{12,}}|{_JWT}(?:\.[A-Za-z0-9_\-]*)+"
+_SHORT_TOKEN = rf"{_BEGINS}({_SHORT_PREFIX}{_REST}{{8,}})"
 
 _PEM = rb"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----|\z)"
 
@@ -71,8 +73,8 @@ _SIGNATURE = rb"(?i)[?&;](?:sig|signature|x-(?:amz|goog)-signature)=([^&\s\"'<>\
 
 # --- credentials in a header or a URL --------------------------------------------------------------------------------
 
-_BEARER = re2.compile(rb"(?i)\bbearer(?:\s|\\+[nrt]|%20)+([^\s\"'\\,;<>]{6,})", options())
-_BASIC = re2.compile(rb"(?i)\bbasic\s+([A-Za-z0-9+/]{6,}={0,2})", options())
+_BEARER = re2.compile(rb"(?i)bearer(?:\s|\\+[nrt]|%20)+([^\s\"'\\,;<>]{6,})", options())
+_BASIC = re2.compile(rb"(?i)(?:\b|\\[nrt])basic\s+([A-Za-z0-9+/]{6,}={0,2})", options())
 _MIXED = re.compile(rb".[A-Z0-9+/=]")
 
 
@@ -93,7 +95,7 @@ def _decoded(value: bytes) -> bytes:
         return b""
 
 
-_URL = re2.compile(rb"(?i)\b[a-z][a-z0-9+.\-]*:(?:\\*/){2}([^\s\"'<>\\]*@)", options())
+_URL = re2.compile(rb"(?i)[a-z][a-z0-9+.\-]*:(?:\\*/){2}([^\s\"'<>\\]*@)", options())
 _AFTER_AUTHORITY = re.compile(rb"[/?#]")
 
 
@@ -117,6 +119,7 @@ def _userinfo(text: bytes) -> Iterator[Span]:
 
 _DIGITS = re2.compile(rb"[0-9](?:[ \-]?[0-9]){12,}", options())
 _GROUP = re.compile(rb"[0-9]+")
+_HEX = b"0123456789abcdefABCDEF-"
 
 
 def is_card(digits: bytes) -> bool:
@@ -130,16 +133,29 @@ def is_card(digits: bytes) -> bool:
 
 def _cards(text: bytes) -> Iterator[Span]:
     for match in _DIGITS.finditer(text):
-        groups = [group.span() for group in _GROUP.finditer(match[0])]
+        run: bytes = match[0]
+        groups = [group.span() for group in _GROUP.finditer(run)]
+        # Other numbers may stand before and after a card number of at most five groups; or it is all of the run.
+        candidates = [(0, len(run))] if len(groups) > 5 else []
         for first, (start, _) in enumerate(groups):
-            for _, end in groups[first : first + 8]:
-                digits = match[0][start:end].replace(b" ", b"").replace(b"-", b"")
-                if is_card(digits):
-                    yield match.start() + start, match.start() + end
+            candidates += [(start, end) for _, end in groups[first : first + 5] if 13 <= end - start <= 23]
+        for start, end in candidates:
+            digits = run[start : min(end, start + 40)].replace(b" ", b"").replace(b"-", b"")
+            if is_card(digits) and not _in_hex(text, match.start() + start, match.start() + end):
+                yield match.start() + start, match.start() + end
+
+
+def _in_hex(text: bytes, start: int, end: int) -> bool:
+    """Whether digits are part of a hash or a UUID: one hash in two hundred holds a would-be card number."""
+    before = text[max(0, start - 64) : start]
+    after = text[end : end + 64]
+    around = before[len(before.rstrip(_HEX)) :] + after[: len(after) - len(after.lstrip(_HEX))]
+    return len(around) + end - start >= 32 and bool(around.strip(b"0123456789-"))
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind(_TOKEN_TRIGGER, matches(_TOKEN.encode(), 1)),
+    Kind(_TOKEN, matches(_TOKEN.encode())),
+    Kind(_SHORT_PREFIX + _REST + "{8}", matches(_SHORT_TOKEN.encode(), 1)),
     Kind(r"-----BEGIN [A-Z0-9 ]*PRIVATE", matches(_PEM)),
     Kind(r"(?i:[?&;](?:sig|signature|x-(?:amz|goog)-signature)=)", matches(_SIGNATURE, 1)),
     Kind(r"(?i:bearer|basic)", _schemes),

@@ -32,7 +32,7 @@ def pairs(names: SecretNames) -> Kind:
     """The kind of secret that is one because of the name before it."""
     name = rf"(?i)([a-z0-9_.\-]*(?:{names.stems('[_. -]{0,3}')})[a-z0-9_.\-]*)"
     # `"name": `, `name=`, `name => `; `--name value`; `<name attribute="...">value`
-    between = r"(\\*[\"'`]?\s*(?:=>|:=|[:=]|%3[AaDd])\s*|[ \t]+|(?:\s[^<>]*)?>)"
+    between = r"(\\*[\"'`]?\s*(?:=>|:=|[:=]|%3[AaDd])\s*|(?:\s[^<>]*)?>|[ \t]+)"
     compiled = re2.compile((name + between).encode(), options())
 
     def find(text: bytes) -> Iterator[Span]:

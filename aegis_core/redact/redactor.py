@@ -16,7 +16,7 @@ import re2
 from aegis_core.redact.findings import KINDS, Find, Kind, Span, is_card, matches, options
 from aegis_core.redact.names import SecretNames
 from aegis_core.redact.pairs import pairs
-from aegis_core.snapshot import Opaque
+from aegis_core.snapshot import FrozenDict, FrozenList, Opaque
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,6 +58,7 @@ _NAMED = ("name", "key", "field", "header", "label", "element", "selector", "var
 _VALUES = ("value", "text")
 _DATES = (datetime.datetime, datetime.date, datetime.time)
 _PLAIN = (decimal.Decimal, uuid.UUID)
+_SNAPSHOTS = frozenset((FrozenDict, FrozenList, str, int, float, bool, type(None)))
 _DUMP = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 # Letters that only become ASCII when names are folded: not seen by the triggers, so they take the thorough path.
 _FOLDED = r"[\x{FF21}-\x{FF5A}\x{1D400}-\x{1D7FF}]"
@@ -124,8 +125,9 @@ class Redactor:
         return _Walk(self, self._names, bounds or _WHOLE).mapping(dict(params), 1)
 
     def json(self, value: object, *, bounds: Bounds = RECORD) -> str:
-        """`value` as JSON text. For ordinary clean values this costs one serialisation and one pattern, about 2 us."""
-        if not self._own:  # a stranger's pattern may be anchored or look for what JSON writes otherwise
+        """`value` as JSON text. A small, clean snapshot costs one serialisation and one pattern: about 2 us."""
+        # Only of a snapshot is it known that it ends. A stranger's pattern may look for what JSON writes otherwise.
+        if type(value) in _SNAPSHOTS and not self._own:
             try:
                 data = orjson.dumps(value, option=_DUMP)
             except (TypeError, RecursionError):
