@@ -30,6 +30,7 @@ __all__ = [
     "filled",
     "note",
     "render",
+    "session_name",
     "timestamp",
 ]
 
@@ -99,7 +100,7 @@ def _opening(record: Intent | Refusal, redactor: Redactor, digest: Callable[[byt
         record.at,
         record.call_id,
         status,
-        name(action.session_id) if action.session_id is not None else None,
+        session_name(action.session_id, redactor, digest) if action.session_id is not None else None,
         name(action.agent) if action.agent is not None else None,
         name(action.user) if action.user is not None else None,
         name(action.type),
@@ -121,6 +122,14 @@ def _opening(record: Intent | Refusal, redactor: Redactor, digest: Callable[[byt
         redactor.text(action.description, limit=_TEXT_LIMIT) if action.description else None,
         *_NO_END,
     )
+
+
+def session_name(session_id: str, redactor: Redactor, digest: Callable[[bytes], str]) -> str:
+    """A session's id as it is stored. Programs do use bearer tokens for it: two that are masked must stay apart."""
+    kept = redactor.name(session_id)
+    if kept == session_id:
+        return kept
+    return f"{kept} {digest(session_id.encode('utf-8', 'surrogatepass'))[:16]}"
 
 
 def _floors(record: Intent | Refusal, redactor: Redactor) -> str:

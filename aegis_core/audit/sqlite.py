@@ -17,6 +17,7 @@ from aegis_core.audit.digest import Digest
 from aegis_core.audit.filters import Filters, Time, moment
 from aegis_core.audit.job import Job
 from aegis_core.audit.reader import Reader
+from aegis_core.audit.render import REDACTOR, session_name
 from aegis_core.audit.signing import PublicKey, SigningKey
 from aegis_core.audit.verify import Verification, verify_rows
 from aegis_core.audit.watch import FileWatch
@@ -141,7 +142,7 @@ class AuditLogger:
         Raises:
             AuditError: The trail cannot be read.
         """
-        filters = Filters(
+        filters = self._filters(
             session_id=session_id, type=type, target=target, risk=risk, status=status, rule=rule, agent=agent,
             since=since, until=until, limit=limit,
         )  # fmt: skip
@@ -149,7 +150,7 @@ class AuditLogger:
 
     def count(self, **filters: Any) -> int:
         """How many calls `get_log` would return with the same filters."""
-        return self.reader.count(Filters(**filters)) if self._is_there() else 0
+        return self.reader.count(self._filters(**filters)) if self._is_there() else 0
 
     def export_jsonl(self, path: str | os.PathLike[str], **filters: Any) -> int:
         """Write the calls to a file, one JSON object a line, oldest first; return how many. Memory stays bounded.
@@ -166,7 +167,7 @@ class AuditLogger:
 
     def chunks(self, **filters: Any) -> Iterator[list[dict[str, Any]]]:
         """What `get_log` returns, a bounded number of calls at a time."""
-        wanted = Filters(**filters)
+        wanted = self._filters(**filters)
         if not self._is_there():
             return
         if wanted.limit is None:
@@ -235,7 +236,15 @@ class AuditLogger:
 
     def history(self, session_id: str, *, after: int = 0) -> list[tuple[int, str, str]]:
         """``(position, type, target)`` of every call begun in a session after a position, oldest first."""
-        return self.reader.history(session_id, after) if self._is_there() else []
+        return self.reader.history(self._session(session_id), after) if self._is_there() else []
+
+    def _filters(self, **filters: Any) -> Filters:
+        session_id = filters.pop("session_id", None)
+        return Filters(session_id=self._session(session_id) if session_id is not None else None, **filters)
+
+    def _session(self, session_id: str) -> str:
+        """A session's id as the trail has it."""
+        return session_name(session_id, REDACTOR, self._digest)
 
     def _is_there(self) -> bool:
         """Whether there is a trail to read, once everything posted so far is on it."""

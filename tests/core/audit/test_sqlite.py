@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 import sqlite3
 import stat
@@ -567,3 +568,48 @@ def test_what_waits_in_the_parent_is_not_written_again_by_a_forked_child(path):
                 os._exit(0)
         os.waitpid(child, 0)
         assert logger.count() == 100
+
+
+# --- hostile values --------------------------------------------------------------------------------------------------
+
+
+def test_line_23_hostile_values_are_recorded_and_never_raise(path):
+    cyclic: dict[str, object] = {}
+    cyclic["self"] = cyclic
+    values = [
+        *(
+            datetime.datetime.now(datetime.UTC),
+            b"\xff",
+            float("nan"),
+            2**70,
+            "\ud800",
+            {1: 2},
+            {"\udfff": 1},
+            cyclic,
+            object(),
+        ),
+        *("x" * 10_000_000, list(range(100_000)), {"a": {"b": [{"c": (1, 2)}]}}, "\x1b[2J\u202e\n", None, {1, 2}),
+    ]
+    with AuditLogger(path) as logger:
+        for value in values:
+            begun = intent({"value": value}, type="odd\x00\ud800name", labels={"l": "\ud800"}, description="\ud800")
+            logger.write(begun)
+            logger.write(outcome(begun, value))
+            logger.write(outcome(begun, None, error=f"bad {value!r:.50}\ud800"))
+        log = logger.get_log()
+        assert len(log) == len(values)
+        assert logger.verify().ok
+        assert len(orjson.dumps(log)) < 2_000_000
+    assert path.stat().st_size < 3_000_000
+
+
+def test_a_session_named_by_a_secret_is_told_apart_from_others_without_naming_it(path):
+    first, second = "Bearer abcdefghijklmnop", "Bearer qrstuvwxyzabcdef"
+    with AuditLogger(path) as logger:
+        call(logger, session_id=first, type="a")
+        call(logger, session_id=second, type="b")
+        assert [begun[1] for begun in logger.history(first)] == ["a"]
+        assert [entry["action_type"] for entry in logger.get_log(session_id=second)] == ["b"]
+        stored = {entry["session_id"] for entry in logger.get_log()}
+        assert len(stored) == 2
+        assert not {first, second} & stored
