@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("mcp")
 
 from aegis import Policy
-from aegis.adapters.mcp import govern_session
+from aegis.adapters.mcp import govern_server, govern_session
 from tests.mcp.connections import MAJOR, connected, is_error, make_server, text_of
 from tests.mcp.scenes import (
     ALLOW_ALL,
@@ -345,6 +345,37 @@ async def test_a_call_cancelled_while_it_waits_for_a_person_never_reaches_the_se
         assert text_of(await session.call_tool("read_file", {"path": "a"})) == "content of a", "the session lives on"
     assert files.ran == [("read_file", "a")]
     assert [entry["result_status"] for entry in log_of(runtime)] == ["cancelled", "success"]
+
+
+# --- what the policy says about results ---
+
+RESULTS = {
+    "version": "1",
+    "defaults": {"approval": "auto"},
+    "results": [
+        {"name": "mask_the_path", "match": {"type": "read_file"}, "redact": {"patterns": ["passwd"]}},
+        {"name": "keep_it", "match": {"type": "delete_file"}, "block": True},
+    ],
+}
+
+
+@eras
+@pytest.mark.parametrize("door", ["session", "server"])
+async def test_result_rules_change_what_comes_back_and_nothing_else_does(era: str, door: str):
+    files, runtime = Files(), make_runtime(policy=Policy.from_dict(RESULTS))
+    if door == "server":
+        govern_server(files.server, runtime)
+    async with connected(files.server, era) as session:
+        if door == "session":
+            govern_session(session, runtime, server="files")
+        read = await session.call_tool("read_file", {"path": "/etc/passwd"})
+        assert "content of /etc/" in text_of(read)
+        assert "passwd" not in read.model_dump_json()
+        withheld = await session.call_tool("delete_file", {"path": "a"})
+        assert "withheld" in text_of(withheld)
+        assert "deleted a" not in withheld.model_dump_json()
+        assert text_of(await session.call_tool("write_file", {"path": "passwd", "content": ""})) == "wrote passwd"
+    assert [entry["changes"] for entry in log_of(runtime)] == [["mask_the_path"], ["keep_it"], []]
 
 
 # --- governing twice, or something else ---

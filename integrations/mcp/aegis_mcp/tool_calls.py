@@ -65,7 +65,8 @@ class ToolCalls:
             envelope: What the protocol wants in every result besides the content.
 
         Returns:
-            The server's result, unchanged; for a refused call one with ``isError`` whose text says why.
+            The server's result, unchanged but for the policy's result rules; for a refused call one with ``isError``
+            whose text says why.
 
         Raises:
             AuditError: The call could not be written down and was not sent.
@@ -85,21 +86,22 @@ class ToolCalls:
         approved = self._approved.pop((judged.get("requestState"), name, action.canonical_params()), None)
         handler = None if approved is None else _Continuing(approved, self.runtime.approval_handler)
         result = await self.runtime.arun(action, tool, approval_handler=handler)
-        if result.refused:
-            return {**(envelope or {}), "content": [{"type": "text", "text": result.error}], "isError": True}
         if result.exception is not None:
             raise result.exception
-        self._note(result)
-        return result.data  # type: ignore[no-any-return]
+        if result.refused or not isinstance(result.data, dict):  # the latter where the policy withholds the result
+            text = result.error if result.refused else str(result.data)
+            return {**(envelope or {}), "content": [{"type": "text", "text": text}], "isError": True}
+        self._note(result, result.data)
+        return result.data
 
-    def _note(self, result: Result) -> None:
+    def _note(self, result: Result, data: Mapping[str, Any]) -> None:
         """Remember a call that was approved and whose server wants input before it goes on."""
         if not (self._remember and result.decision is not None and self.runtime.enforced):
             return
-        if result.decision.approval is not Approval.APPROVE or result.data.get("resultType") != "input_required":
+        state = data.get("requestState")
+        if data.get("resultType") != "input_required" or not isinstance(state, str):
             return
-        state = result.data.get("requestState")
-        if not isinstance(state, str):
+        if result.decision.approval is not Approval.APPROVE:
             return
         if len(self._approved) >= _REMEMBERED:
             del self._approved[next(iter(self._approved))]

@@ -96,14 +96,16 @@ class _Handler:
     async def __call__(self, request: Any) -> Any:
         wire = _wire(request)
         answer: Any = None
+        sent: Any = None
 
         async def send(judged: dict[str, Any]) -> dict[str, Any]:
-            nonlocal answer
+            nonlocal answer, sent
             answer = await self._handler(type(request).model_validate({**wire, "params": judged}))
-            return _wire(answer)
+            sent = _wire(answer)
+            return sent
 
         result = await self.calls.call(wire["params"], send)
-        return answer if answer is not None else _types.ServerResult(_types.CallToolResult.model_validate(result))
+        return answer if result is sent else _types.ServerResult(_types.CallToolResult.model_validate(result))
 
 
 def _wire(message: Any) -> dict[str, Any]:
