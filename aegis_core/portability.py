@@ -339,3 +339,18 @@ def signal_group(pid: int, number: int) -> None:
             os.kill(pid, signal.SIGTERM)
         else:
             os.killpg(pid, number)
+
+
+def read_key(terminal: TextIO) -> str:
+    """One key pressed on a terminal, without waiting for the end of the line; Ctrl-D at the end of input."""
+    if sys.platform == "win32":
+        return msvcrt.getwch()
+    import termios  # noqa: PLC0415 - not on Windows
+    import tty  # noqa: PLC0415 - not on Windows
+
+    before = termios.tcgetattr(terminal)
+    try:
+        tty.setcbreak(terminal, termios.TCSANOW)  # what was typed just before counts; Ctrl-C stays a signal
+        return os.read(terminal.fileno(), 1).decode("ascii", "replace") or "\x04"
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)

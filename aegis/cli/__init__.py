@@ -15,6 +15,7 @@ __all__ = ["main"]
 
 # name -> (module, attribute, help). The help stands here so that `aegis --help` need not load every command.
 _COMMANDS = {
+    "approvals": ("aegis.cli.approvals", "approvals", "See what waits for a person's yes, and answer it."),
     "audit": ("aegis.cli.audit", "audit", "Look at the audit trail."),
     "check": ("aegis.cli.policy", "check", "Ask a policy about one call, and why."),
     "demo": ("aegis.cli.demo", "demo", "See it work: a real MCP server, a scripted agent, a policy, a trail."),

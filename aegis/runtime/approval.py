@@ -1,6 +1,7 @@
 """Ways to ask a person."""
 
 from aegis_core.approval.asking import ApprovalHandler
+from aegis_core.approval.queue import QueueApprovalHandler
 from aegis_core.approval.simple import CallbackApprovalHandler, DenyAllApprovalHandler
 from aegis_core.approval.terminal import TerminalApprovalHandler
 from aegis_core.request import ApprovalAnswer, ApprovalRequest
@@ -11,5 +12,6 @@ __all__ = [
     "ApprovalRequest",
     "CallbackApprovalHandler",
     "DenyAllApprovalHandler",
+    "QueueApprovalHandler",
     "TerminalApprovalHandler",
 ]
