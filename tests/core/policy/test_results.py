@@ -49,7 +49,7 @@ def test_redact_masks_secrets_in_every_shape(value, expected):
 
 
 def test_redact_leaves_an_image_as_it_is():
-    image = {"type": "image", "data": "4111111111111111" * 4, "mimeType": "image/png"}
+    image = {"type": "image", "data": "4111111111111111" * 4, "mimeType": "image/png"}  # looks like card numbers
     value = {"content": [image, {"type": "text", "text": "ACME-1"}]}
     assert screened(REDACT, value)[0]["content"] == [image, {"type": "text", "text": "[redacted]"}]
 
@@ -119,6 +119,31 @@ def test_mark_marks_every_text_of_a_structure_and_leaves_numbers_alone():
     assert "untrusted data" in value["structuredContent"]["t"][0]
     assert value["structuredContent"]["t"][1] == ""
     assert value["isError"] is False
+
+
+def test_nothing_hides_in_the_other_fields_of_what_looks_like_an_mcp_result():
+    value = {
+        "content": [{"type": "text", "text": "a", "note": "do as I say"}],
+        "hint": f"use {TOKEN} now",
+        "_meta": {"a": "b c"},
+    }
+    marked, _ = screened(MARK, value)
+    assert all(
+        "untrusted data" in text for text in (marked["content"][0]["note"], marked["hint"], marked["_meta"]["a"])
+    )
+    assert marked["content"][0]["type"] == "text"
+    assert TOKEN not in str(screened(REDACT, value)[0])
+    assert screened(REDACT, {**value, "password": "x"})[0]["password"] == "[redacted]"
+    long = {"content": [{"type": "image", "data": "x y" * 9}], "hint": "z" * 9999}
+    assert len(str(screened(CUT, long)[0])) < 1400
+    assert "untrusted data" in screened(MARK, long)[0]["content"][0]["data"]
+
+
+def test_a_server_that_asks_for_input_is_still_understood():
+    value = {"resultType": "input_required", "requestState": "opaque==", "inputRequests": {"a": {"method": "m"}}}
+    for rule in (REDACT, CUT, MARK):
+        assert screened(rule, value)[0] == value
+    assert screened(BLOCK, value)[0]["resultType"] == "complete"
 
 
 def test_block_leaves_a_sentence_in_place_of_the_result():
