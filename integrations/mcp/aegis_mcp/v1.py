@@ -101,8 +101,8 @@ class _Handler:
         async def send(judged: dict[str, Any]) -> dict[str, Any]:
             nonlocal answer, sent
             answer = await self._handler(type(request).model_validate({**wire, "params": judged}))
-            sent = _wire(answer)
-            return sent
+            sent = reply = _wire(answer)
+            return reply
 
         result = await self.calls.call(wire["params"], send)
         return answer if result is sent else _types.ServerResult(_types.CallToolResult.model_validate(result))
