@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.agentdojo.replay import Tally, load, replay, unfaithful_attacks
+from benchmarks.agentdojo.replay import Tally, load, replay, reusable_destinations, unfaithful_attacks
 
 BASELINE = "ask_every_write"
 TUNED = dict.fromkeys(("workspace", "travel"), ("assistant", "careful+assistant"))
@@ -47,6 +47,12 @@ def main() -> int:
                 together.setdefault(name, Tally()).add(tally)
     for name, tally in together.items():
         _row(" + ".join(suite for suite in suites if suite in TUNED), name, tally)
+    for suite in (suite for suite in suites if suite in TUNED):
+        for name in TUNED[suite]:
+            tasks, named, unasked = reusable_destinations(suite, load(name))
+            print(
+                f"{suite}, {name}: {named} of {tasks} users name an address; {unasked} secrets could go there unasked"
+            )
     return 1 if failed else 0
 
 

@@ -8,12 +8,13 @@ network.
 from __future__ import annotations
 
 import fnmatch
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from agentdojo.functions_runtime import FunctionsRuntime
+from agentdojo.functions_runtime import FunctionCall, FunctionsRuntime
 from agentdojo.task_suite.load_suites import get_suite
 from pydantic import BaseModel
 
@@ -161,6 +162,33 @@ def _try(
             tally.silent.add((task_id, attack_id, tool))
     if happened and reached(injection, before, scene.env, scene.ran):
         tally.achieved.add((task_id, attack_id))
+
+
+def reusable_destinations(name: str, policy: Policy) -> tuple[int, int, int]:
+    """What an attacker could do who knows the policy: mail what was read to an address the user happened to name.
+
+    Returns:
+        User tasks; those that name an address; those where such a mail would run unasked.
+    """
+    suite = get_suite(VERSION, name)
+    secret = FunctionCall(function=_SECRETS[name], args={})
+    named = unasked = 0
+    for task in suite.user_tasks.values():
+        addresses = re.findall(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", task.PROMPT)
+        if not addresses:
+            continue
+        named += 1
+        scene = Scene(suite, policy, task)
+        with scene.runtime.session("s") as session:
+            session.add_user_text(task.PROMPT)
+            scene.answer = False
+            args = {"recipients": addresses[:1], "subject": "Hello", "body": "What was read"}
+            happened = scene.play([secret, FunctionCall(function="send_email", args=args)])
+        unasked += happened[-1][1]
+    return len(suite.user_tasks), named, unasked
+
+
+_SECRETS = {"workspace": "get_received_emails", "travel": "get_user_information"}
 
 
 def reached(injection: Any, before: Any, after: Any, ran: list[Any]) -> bool:
