@@ -53,11 +53,12 @@ class Door(NamedTuple):
         """The call as the policy sees it.
 
         Args:
-            context: The run's, or the tool call's.
+            context: The tool call's own; None where there is only the run's. (That of an agent that runs as a tool is
+                the context of the tool's call.)
             type: The tool.
             params: Its arguments.
             server: The MCP server it lives on, if it does.
-            call_id: The tool call's id, where the context does not say.
+            call_id: The tool call's id, where there is no context to say so.
         """
         agent = self.agent
         if isinstance(context, ToolContext):
@@ -85,7 +86,7 @@ class Door(NamedTuple):
         """Refuse, on record, a call whose arguments cannot be read, whatever the policy says of the tool.
 
         Args:
-            context: The run's, or the tool call's.
+            context: As for `action`.
             type: The tool.
             text: The arguments as they came.
             problem: What is wrong with them.

@@ -57,7 +57,7 @@ class Listening(wrapt.ObjectProxy):
         for call in _answered(input_items):
             name, call_id = call["name"], call["call_id"]
             if name in tools and run_state_says(context, call_id) is False:
-                await record_rejection(tools[name], context, call["arguments"], call_id)
+                await record_rejection(tools[name], call["arguments"], call_id)
         await self.__wrapped__.on_llm_start(context, agent, system_prompt, input_items)
 
 

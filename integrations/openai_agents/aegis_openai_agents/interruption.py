@@ -2,7 +2,7 @@
 
 The SDK binds an answer to the tool call, its tool and its exact arguments. Where the trail can hold approvals (a file),
 the request is filed there when the run is interrupted, and the answer is an answer to that: it then also binds to the
-principal and the rules that asked, expires, is used up with the intent, and may come from ``aegis approvals`` as well.
+principal and the rules that asked, expires, and is used up with the intent; what somebody answered there before counts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Interruption:
     """Asks about a call that is yet to be made: the request is filed, and the run is interrupted.
 
     Attributes:
-        answered: Whether somebody has answered the request already, so that the run can go on.
+        answered: Whether somebody has answered the very same request before, so that nobody need be asked.
     """
 
     def __init__(self, runtime: Runtime) -> None:

@@ -43,7 +43,7 @@ def _shell(tool: ShellTool, door: Door) -> ShellTool:
     async def execute(request: ShellCommandRequest) -> str | ShellResult:
         asked = request.data
         params = dataclasses.asdict(asked.action)
-        action = door.action(request.ctx_wrapper, tool.name, params, call_id=asked.call_id)
+        action = door.action(None, tool.name, params, call_id=asked.call_id)
 
         async def run(judged: dict[str, Any]) -> Any:
             if judged == params:
@@ -58,7 +58,7 @@ def _shell(tool: ShellTool, door: Door) -> ShellTool:
         return result.unwrap()  # type: ignore[no-any-return]
 
     async def needs_approval(context: Any, action: ShellActionRequest, call_id: str) -> bool:
-        call = door.action(context, tool.name, dataclasses.asdict(action), call_id=call_id)
+        call = door.action(None, tool.name, dataclasses.asdict(action), call_id=call_id)
         return await door.must_interrupt(call) or await _says(tool.needs_approval, context, action, call_id)
 
     governed = copy.copy(tool)
@@ -81,7 +81,7 @@ def _local_shell(tool: LocalShellTool, door: Door) -> LocalShellTool:
             data = asked.model_copy(update={"action": type(asked.action).model_validate(judged)})
             return await _finished(executor(dataclasses.replace(request, data=data)))
 
-        action = door.action(request.ctx_wrapper, tool.name, params, call_id=asked.call_id)
+        action = door.action(None, tool.name, params, call_id=asked.call_id)
         result = await door.run(request.ctx_wrapper, action, run, interruptible=False)
         return str(result.error) if result.refused else result.unwrap()
 
@@ -115,7 +115,7 @@ class _Editor:
         async def run(judged: dict[str, Any]) -> Any:
             return await _finished(self._edit[judged["type"]](dataclasses.replace(operation, **judged)))
 
-        action = self._door.action(context, self._name, params)
+        action = self._door.action(None, self._name, params)
         result = await self._door.run(context, action, run, interruptible=False)
         return ApplyPatchResult(status="failed", output=result.error) if result.refused else result.unwrap()
 
@@ -133,7 +133,7 @@ def _custom(tool: CustomTool, door: Door) -> CustomTool:
         return result.error if result.refused else result.unwrap()
 
     async def needs_approval(context: Any, text: str, call_id: str) -> bool:
-        call = door.action(context, tool.name, {"input": text}, call_id=call_id)
+        call = door.action(None, tool.name, {"input": text}, call_id=call_id)
         return await door.must_interrupt(call) or await _says(tool.runtime_needs_approval(), context, text, call_id)
 
     governed = copy.copy(tool)
@@ -154,7 +154,7 @@ def _hosted_mcp(tool: HostedMCPTool, door: Door) -> HostedMCPTool:
             params = parse(asked.arguments)
         except Unreadable as error:
             message = await door.refuse(
-                context, asked.name, asked.arguments, error, server=asked.server_label, call_id=asked.id
+                None, asked.name, asked.arguments, error, server=asked.server_label, call_id=asked.id
             )
             return {"approve": False, "reason": message}
 
@@ -163,7 +163,7 @@ def _hosted_mcp(tool: HostedMCPTool, door: Door) -> HostedMCPTool:
             no = None if said.get("approve") is True else said.get("reason") or "on_approval_request rejected it"
             return Reply("approved", failed=no, claimed_by="HostedMCPTool")
 
-        action = door.action(context, asked.name, params, server=asked.server_label, call_id=asked.id)
+        action = door.action(None, asked.name, params, server=asked.server_label, call_id=asked.id)
         result = await door.run(context, action, run, can_edit=False, interruptible=False)
         if result.exception is not None:
             raise result.exception

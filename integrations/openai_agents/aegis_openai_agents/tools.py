@@ -85,11 +85,11 @@ def govern(tool: FunctionTool, door: Door) -> FunctionTool:
     return governed
 
 
-async def record_rejection(tool: FunctionTool, context: Any, text: str, call_id: str) -> None:
+async def record_rejection(tool: FunctionTool, text: str, call_id: str) -> None:
     """Put on record that a call of a tool was rejected through the run's state, of which the SDK tells no tool."""
     call = tool.on_invoke_tool
     if isinstance(call, _Governed) and call.door.interrupts:
-        await call.rejected(context, text, call_id)
+        await call.rejected(text, call_id)
 
 
 class _Governed:
@@ -134,17 +134,17 @@ class _Governed:
         """Whether the run is to be interrupted: by the tool's own setting, or by the policy."""
         text = json.dumps(params)
         arguments = self._reader.read(text)
-        action = self.door.action(context, self._name, arguments.judged, server=self._server, call_id=call_id)
+        action = self.door.action(None, self._name, arguments.judged, server=self._server, call_id=call_id)
         must = await self.door.must_interrupt(action)
         return must or await sdk.needs_approval_itself(self.original, context, text, call_id)
 
-    async def rejected(self, context: Any, text: str, call_id: str) -> None:
+    async def rejected(self, text: str, call_id: str) -> None:
         """Put it on record."""
         try:
             arguments = self._reader.read(text)
         except Unreadable:
             return  # It never was a call.
-        action = self.door.action(context, self._name, arguments.judged, server=self._server, call_id=call_id)
+        action = self.door.action(None, self._name, arguments.judged, server=self._server, call_id=call_id)
         await self.door.reject(action)
 
     def _work(self, context: ToolContext[Any], given: Arguments) -> Callable[[dict[str, Any]], Awaitable[Any]]:
