@@ -77,7 +77,7 @@ class World:
     """A runtime and all that it does, in view."""
 
     def __init__(self, rules: Policy | Mapping[str, str], *answers: Any, **options: Any) -> None:
-        self.trail = options.pop("audit_logger", None) or MemoryAuditLogger()
+        self.trail: Any = options.pop("audit_logger", None) or MemoryAuditLogger()
         self.handler = ScriptedApprovalHandler(answers)
         self.runtime = Runtime(
             policy=rules if isinstance(rules, Policy) else policy(**rules),

@@ -43,10 +43,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path):
 async def test_a_call_that_needs_approval_interrupts_the_run_and_does_not_run(world: World):
     result = await run(govern_agent(office.clerk(model(WRITE)), world.runtime))
     (interruption,) = result.interruptions
-    assert (interruption.tool_name, interruption.arguments) == (
-        "write_file",
-        json.dumps(WRITE[1], separators=(",", ":")),
-    )
+    assert (interruption.tool_name, json.loads(interruption.arguments)) == WRITE
     assert office.DONE == []
     assert world.log() == [("write_file", "pending_approval")]
     assert world.handler.requests == [], "the run asks, and nobody else"
@@ -150,10 +147,8 @@ async def test_a_run_in_observe_mode_is_not_interrupted():
 
 
 async def test_a_tools_own_need_of_approval_is_kept(world: World):
-    agent = Agent(
-        "clerk", tools=[as_tool(office.read_file, needs_approval=True)], model=model(("read_file", {"path": "/in"}))
-    )
-    governed = govern_agent(agent, world.runtime)
+    tool = as_tool(office.read_file, needs_approval=True)
+    governed = govern_agent(Agent("clerk", tools=[tool], model=model(("read_file", {"path": "/in"}))), world.runtime)
     state = (await run(governed)).to_state()
     assert len(state.get_interruptions()) == 1
     assert world.log() == [], "the policy asks nobody"
