@@ -49,6 +49,7 @@ class Reader:
         self.path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._opened = 0
         self._file: tuple[int, int] | None = None
         _readers.add(self)
 
@@ -190,7 +191,8 @@ class Reader:
 
     def changes(self) -> int:
         """A number that changes whenever anybody commits to the trail. Costs a few microseconds."""
-        return int(self.read(lambda db: db.execute("PRAGMA data_version").fetchone()[0]))
+        version = int(self.read(lambda db: db.execute("PRAGMA data_version").fetchone()[0]))
+        return self._opened << 32 | version  # SQLite counts anew, from anywhere, for every connection
 
     def writer(self, seq: int) -> str | None:
         """The process that wrote the rows which name row ``seq`` as their writer."""
@@ -229,6 +231,7 @@ class Reader:
         if self._connection is None or self._file != file:
             self._disconnect()
             self._connection, self._file = connect_reader(self.path), file
+            self._opened += 1
         return self._connection
 
     def _disconnect(self) -> None:

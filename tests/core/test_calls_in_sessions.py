@@ -191,6 +191,14 @@ async def test_async_calls_find_the_labels_too(trail: Any):
         assert (await second.arun(Action("send", "tools"), lambda _: "ok")).status is ResultStatus.BLOCKED
 
 
+def test_labels_set_by_another_logger_on_the_same_file_are_seen_at_once(tmp_path: Path):
+    with AuditLogger(tmp_path / "trail.db") as one, AuditLogger(tmp_path / "trail.db") as other:
+        here, there = runtime(LABELS, one, session_id="s"), runtime(LABELS, other, session_id="s")
+        assert run(here, "send").ok
+        run(there, "fetch")
+        assert run(here, "send").status is ResultStatus.BLOCKED
+
+
 class WriteOnly:
     """A sink that cannot be read back."""
 

@@ -197,6 +197,18 @@ def test_history_lists_the_calls_begun_in_a_session(path):
         assert [names for _, *names in logger.history("s1", after=position)] == [["send", "mail"]]
 
 
+def test_the_number_of_changes_is_another_after_every_write_and_on_every_connection(path):
+    with AuditLogger(path) as logger, AuditLogger(path) as other:
+        seen: list[int] = []
+        for writer in (logger, other, logger):
+            call(writer, session_id="s")
+            seen.append(logger.changes())
+            assert logger.changes() == seen[-1]
+            logger._reader._disconnect()
+            seen.append(logger.changes())
+        assert len(set(seen)) == len(seen)
+
+
 def test_a_digest_is_keyed_and_stays_the_same_for_the_same_trail(path, tmp_path):
     first, second = AuditLogger(path), AuditLogger(path)
     other = AuditLogger(tmp_path / "other.db")
