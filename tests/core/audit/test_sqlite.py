@@ -204,7 +204,7 @@ def test_the_number_of_changes_is_another_after_every_write_and_on_every_connect
             call(writer, session_id="s")
             seen.append(logger.changes())
             assert logger.changes() == seen[-1]
-            logger._reader._disconnect()
+            logger.reader._disconnect()
             seen.append(logger.changes())
         assert len(set(seen)) == len(seen)
 
