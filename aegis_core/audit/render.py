@@ -39,19 +39,22 @@ Row = tuple[int | str | None, ...]
 _HEAD = ("kind", "at", "call_id", "result_status")
 _BODY = (
     *("session_id", "agent", "user", "action_type", "action_target", "action_params", "params_digest", "risk_level"),
-    *("approval", "matched_rule", "floors", "reason", "human_decision", "approver", "request_id", "enforced"),
-    *("policy_digest", "rules_digest", "labels", "description"),
+    *("approval", "matched_rule", "reason", "enforced", "policy_digest", "rules_digest"),
 )
-_END = ("duration_us", "error", "result", "claimed_by", "changes")
+_BODY_RARE = ("human_decision", "approver", "request_id", "floors", "labels", "description")
+_END = ("duration_us", "claimed_by", "result")
+_END_RARE = ("error", "changes")
 
-COLUMNS = (*_HEAD, *_BODY, *_END, "data")
+COLUMNS = (*_HEAD, *_BODY, *_BODY_RARE, *_END, *_END_RARE, "data")
 """What `render` returns, by position. Stores add their own in front: the row's number and who wrote it."""
-OPENING = (*_HEAD, *_BODY)
+OPENING = (*_HEAD, *_BODY, *_BODY_RARE)
 """The columns that an intent or a refusal may fill."""
-OUTCOME = (*_HEAD, *_END)
+OUTCOME = (*_HEAD, *_END, *_END_RARE)
 """The columns that an outcome may fill."""
 EVENT = ("kind", "at", "data")
 """The columns that an event may fill."""
+SHAPES = (OPENING, OPENING[: -len(_BODY_RARE)], OUTCOME, OUTCOME[: -len(_END_RARE)], EVENT)
+"""What `filled` may say that a row fills: all that its kind can, or that without what is rarely given."""
 
 REDACTOR = Redactor()
 """The default redactor: what a sink uses for a record that comes with none."""
@@ -110,14 +113,14 @@ def _opening(record: Intent | Refusal, redactor: Redactor, digest: Callable[[byt
         _RISKS[decision.risk_level],
         decision.approval.value,
         name(decision.matched_rule),
-        _floors(record, redactor) if decision.floors else None,
         redactor.text(why, limit=_TEXT_LIMIT) if why else name(decision.reason) if decision.reason else None,
-        human,
-        name(approver) if approver is not None else None,
-        request_id,
         enforced,
         record.policy_digest,
         decision.rules_digest,
+        human,
+        name(approver) if approver is not None else None,
+        request_id,
+        _floors(record, redactor) if decision.floors else None,
         redactor.json(action.labels, bounds=_NAMES) if action.labels else None,
         redactor.text(action.description, limit=_TEXT_LIMIT) if action.description else None,
         *_NO_END,
@@ -140,18 +143,24 @@ def _floors(record: Intent | Refusal, redactor: Redactor) -> str:
     return redactor.json(floors, bounds=_NAMES)
 
 
-_NO_BODY = (None,) * len(_BODY)
-_NO_END = (None,) * (len(_END) + 1)
+_NO_BODY = (None,) * (len(OPENING) - len(_HEAD))
+_NO_END = (None,) * (len(COLUMNS) - len(OPENING))
+_NOTHING_RARE = (None,) * len(_BODY_RARE), (None,) * len(_END_RARE)
+_RARE_AT = len(_HEAD) + len(_BODY)
 _NOT_AN_EVENT = (None,) * (len(COLUMNS) - len(EVENT))
 
 
 def filled(row: Row) -> tuple[tuple[str, ...], Row]:
-    """The columns that a row of its kind may fill, and its values for them."""
+    """The columns that a row fills, one of `SHAPES`, and its values for them."""
     if row[2] is None:
         return EVENT, (*row[:2], row[-1])
-    if row[0] == "outcome":
-        return OUTCOME, (*row[: len(_HEAD)], *row[-len(_END) - 1 : -1])
-    return OPENING, row[: len(OPENING)]
+    if row[0] != "outcome":
+        if row[_RARE_AT : len(OPENING)] == _NOTHING_RARE[0]:
+            return SHAPES[1], row[:_RARE_AT]
+        return OPENING, row[: len(OPENING)]
+    if row[-len(_END_RARE) - 1 : -1] == _NOTHING_RARE[1]:
+        return SHAPES[3], (*row[: len(_HEAD)], *row[len(OPENING) : -len(_END_RARE) - 1])
+    return OUTCOME, (*row[: len(_HEAD)], *row[len(OPENING) : -1])
 
 
 def _outcome(record: Outcome, redactor: Redactor) -> Row:
@@ -162,9 +171,9 @@ def _outcome(record: Outcome, redactor: Redactor) -> Row:
         record.status.value,
         *_NO_BODY,
         record.duration_us,
-        redactor.text(record.error, limit=_TEXT_LIMIT) if record.error else None,
-        redactor.json(record.data) if record.data is not None else None,
         redactor.name(record.claimed_by),
+        redactor.json(record.data) if record.data is not None else None,
+        redactor.text(record.error, limit=_TEXT_LIMIT) if record.error else None,
         _names(record.changes, redactor) if record.changes else None,
         None,
     )
@@ -204,10 +213,10 @@ def entry(opening: Sequence[Any], outcome: Sequence[Any] | None, *, lives: bool)
         One mapping with always the same keys.
     """
     (_, at, call_id, status, session_id, agent, user, kind, target, params, params_digest, risk) = opening[:12]
-    (approval, rule, floors, reason, human, approver, request_id, enforced, policy, rules, labels, text) = opening[12:]
+    (approval, rule, reason, enforced, policy, rules, human, approver, request_id, floors, labels, text) = opening[12:]
     duration = error = result = claimed_by = changes = None
     if outcome is not None:
-        _, _, _, status, duration, error, result, claimed_by, changes = outcome
+        _, _, _, status, duration, claimed_by, result, error, changes = outcome
     elif status is None:
         status = "running" if lives else "unknown"
     return {

@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aegis_core.audit.render import COLUMNS, EVENT, OPENING, OUTCOME
+from aegis_core.audit.render import COLUMNS, SHAPES
 from aegis_core.errors import AuditError
 from aegis_core.portability import create_private
 
@@ -79,8 +79,7 @@ def _insert(columns: tuple[str, ...], rows: int) -> str:
 
 
 INSERT: dict[tuple[str, ...], dict[int, str]] = {
-    columns: {rows: _insert(("seq", "writer", *columns, "hash"), rows) for rows in (32, 4, 1)}
-    for columns in (OPENING, OUTCOME, EVENT)
+    columns: {rows: _insert(("seq", "writer", *columns, "hash"), rows) for rows in (32, 4, 1)} for columns in SHAPES
 }
 """Statements by the columns of a kind of row. Binding the nulls of all other columns would take twice as long, and a
 statement per row lets go of the interpreter once per row."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -66,7 +67,8 @@ class Transaction:
         self._hash = link(self._hash, (seq, self.writer, *row))
         self._seq = seq
         columns, values = filled(row)
-        self._waiting.setdefault(columns, []).append((seq, self.writer, *values, self._hash))
+        # As a bytearray, because the sqlite3 module looks for an adapter for every value that is bytes (or None).
+        self._waiting.setdefault(columns, []).append((seq, self.writer, *values, bytearray(self._hash)))
         return seq
 
     def flush(self) -> None:
@@ -78,9 +80,7 @@ class Transaction:
             start = 0
             for size, statement in statements.items():
                 while len(rows) - start >= size:
-                    values = (
-                        rows[start] if size == 1 else [value for row in rows[start : start + size] for value in row]
-                    )
+                    values = rows[start] if size == 1 else tuple(chain.from_iterable(rows[start : start + size]))
                     self._connection.execute(statement, values)
                     start += size
         self._waiting.clear()
