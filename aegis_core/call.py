@@ -317,13 +317,21 @@ def edited(action: Action, answer: ApprovalAnswer) -> Action:
         place = arguments
         try:
             for part in path[:-1]:
-                place = place[int(part)] if isinstance(place, list) else place[part]
-            last: Any = int(path[-1]) if isinstance(place, list) else path[-1]
+                place = place[_key(place, part)]
+            last = _key(place, path[-1])
             _ = place[last]
             place[last] = value
         except (LookupError, TypeError, ValueError):
             raise ApprovalError(f"the edit of {name!r} names no argument of this call") from None
     return action.replace(params=arguments)
+
+
+def _key(place: Any, part: str) -> Any:
+    if type(place) is dict:
+        return part
+    if type(place) is list:
+        return int(part)
+    raise TypeError("an edit goes into what was copied, never into an object that travels by reference")
 
 
 def _refuse(refusal: Refusal, error: BaseException | None = None) -> Generator[Step, Outcome, Result]:

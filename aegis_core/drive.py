@@ -87,6 +87,8 @@ async def aadvance(
                     outcome = _DONE
                 else:
                     outcome = Outcome(await world.aask(step.request))
+            except GeneratorExit as error:  # this coroutine is being closed: it cannot await any more, but it can end
+                return advance(call, world, Outcome(None, error))
             except BaseException as error:  # noqa: BLE001 - every error is an outcome; the call decides what it means
                 outcome = Outcome(None, error)
             step = call.send(outcome)
@@ -118,7 +120,12 @@ async def adrive(
     """`drive` from a coroutine."""
     step = await aadvance(call, world)
     while isinstance(step, Execute):
-        step = await aadvance(call, world, await perform(step.intent))
+        try:
+            outcome = await perform(step.intent)
+        except GeneratorExit as error:  # as above
+            step = advance(call, world, Outcome(None, error))
+        else:
+            step = await aadvance(call, world, outcome)
     return step
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,8 @@ from aegis_core.snapshot import FrozenDict
 
 
 def test_what_the_caller_changes_after_making_it_does_not_reach_the_action():
-    paths, params, labels = ["/tmp/safe"], {}, {"run": "1"}
+    paths, labels = ["/tmp/safe"], {"run": "1"}
+    params: dict[str, object] = {}
     params["paths"] = paths
     action = Action("read", "fs", params, labels=labels)
     paths[0] = "/etc/passwd"
@@ -81,7 +83,7 @@ def test_no_params_and_empty_params_are_the_same():
 def test_two_actions_are_equal_when_everything_is_and_numbers_of_other_types_are_not():
     one = Action("a", "b", {"n": 1}, agent="x", labels={"l": "1"}, description="d", session_id="s")
     assert one == one.replace()
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {"type": "c"},
         {"target": "c"},
         {"params": {"n": True}},
@@ -91,7 +93,8 @@ def test_two_actions_are_equal_when_everything_is_and_numbers_of_other_types_are
         {"session_id": None},
         {"labels": {}},
         {"description": ""},
-    ):
+    )
+    for change in changes:
         assert one != one.replace(**change)
     assert one != "a"
     with pytest.raises(TypeError):
@@ -130,9 +133,9 @@ def test_it_says_which_params_no_approval_can_bind():
 def test_an_action_whose_params_can_be_changed_is_frozen_again_for_whoever_is_handed_it():
     handed = Action("read", "fs", {"paths": ["/tmp/safe"]}).for_execution()
     taken = handed.of("agent", "user", "session")
-    handed.params["paths"][0] = "/etc/passwd"  # type: ignore[index]
+    handed.params["paths"][0] = "/etc/passwd"
     assert taken.params == {"paths": ["/tmp/safe"]}
-    assert (taken.agent, taken.user, taken.session_id) == taken.names[2:] + ("session",)
+    assert (taken.agent, taken.user, taken.session_id) == (*taken.names[2:], "session")
 
 
 def test_the_short_way_to_an_action_is_the_same_action():

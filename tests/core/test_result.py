@@ -72,7 +72,14 @@ def test_it_cannot_be_changed_or_derived_from():
 def test_it_survives_pickling_and_so_does_the_refusal():
     decision = Decision(Approval.BLOCK, RiskLevel.HIGH, "stop", "blocked by rule 'stop'")
     result = Result(
-        ACTION, ResultStatus.BLOCKED, {"a": 1}, "no", exception=ValueError("x"), decision=decision, call_id="c", request_id="r"
+        ACTION,
+        ResultStatus.BLOCKED,
+        {"a": 1},
+        "no",
+        exception=ValueError("x"),
+        decision=decision,
+        call_id="c",
+        request_id="r",
     )
     for again in (pickle.loads(pickle.dumps(result)), copy.copy(result)):
         assert (again.action, again.status, again.data, again.error) == (ACTION, ResultStatus.BLOCKED, {"a": 1}, "no")

@@ -7,9 +7,8 @@ import datetime
 import enum
 import math
 import pickle
-from collections import OrderedDict, deque, namedtuple
-from collections.abc import Iterator
-from typing import Any
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -27,6 +26,9 @@ from aegis_core.snapshot import (
     has_opaque,
     thaw,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 scalars = (
     st.none()
@@ -58,7 +60,9 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, float):
-        return (math.isnan(one) and math.isnan(other)) or (one == other and math.copysign(1, one) == math.copysign(1, other))
+        return (math.isnan(one) and math.isnan(other)) or (
+            one == other and math.copysign(1, one) == math.copysign(1, other)
+        )
     return bool(one == other)
 
 
@@ -161,7 +165,9 @@ def test_copies_of_a_snapshot_are_the_snapshot_and_pickles_come_back_frozen():
     assert again["o"].value == marker
 
 
-Point = namedtuple("Point", "x y")
+class Point(NamedTuple):
+    x: int
+    y: int
 
 
 class Colour(enum.StrEnum):
@@ -174,7 +180,7 @@ class Colour(enum.StrEnum):
         b"bytes",
         bytearray(b"x"),
         {1, 2},
-        datetime.datetime(2026, 1, 1),
+        datetime.date(2026, 1, 1),
         Colour.RED,
         Point(1, 2),
         OrderedDict(a=1),
@@ -244,7 +250,7 @@ class Hostile:
     def fail(self, *_: Any) -> Any:
         raise self.error("hostile")
 
-    __repr__ = __str__ = __eq__ = __hash__ = __iter__ = __len__ = __bool__ = __getitem__ = __reduce__ = fail  # type: ignore[assignment]
+    __repr__ = __str__ = __eq__ = __hash__ = __iter__ = __len__ = __bool__ = __getitem__ = __reduce__ = fail
 
 
 class HostileMeta(type):
