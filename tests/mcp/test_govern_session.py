@@ -13,8 +13,11 @@ import pytest
 
 pytest.importorskip("mcp")
 
-from aegis import Policy
+import anyio
+
+from aegis import Policy, Runtime
 from aegis.adapters.mcp import govern_server, govern_session
+from aegis.runtime.audit import AuditLogger
 from tests.mcp.connections import MAJOR, connected, is_error, make_server, text_of
 from tests.mcp.scenes import (
     ALLOW_ALL,
@@ -31,6 +34,8 @@ from tests.mcp.scenes import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aegis.runtime.approval import ApprovalAnswer, ApprovalRequest
 
 # --- every way to call a tool ---
@@ -345,6 +350,26 @@ async def test_a_call_cancelled_while_it_waits_for_a_person_never_reaches_the_se
         assert text_of(await session.call_tool("read_file", {"path": "a"})) == "content of a", "the session lives on"
     assert files.ran == [("read_file", "a")]
     assert [entry["result_status"] for entry in log_of(runtime)] == ["cancelled", "success"]
+
+
+@eras
+async def test_a_cancel_scope_around_a_call_works_as_without_us(era: str, tmp_path: Path):
+    # anyio cancels again at every await, also while the end of the call is being written down.
+    async def read_for_ever() -> str:
+        await anyio.sleep(60)
+        return "never"
+
+    trail = AuditLogger(db_path=tmp_path / "aegis_audit.db")
+    runtime = Runtime(policy=ALLOW_ALL, audit_logger=trail)
+    async with connected(make_server(read_for_ever), era) as session:
+        govern_session(session, runtime, server="files")
+        with anyio.move_on_after(0.05) as scope:
+            await session.call_tool("read_for_ever", {})
+        with pytest.raises(TimeoutError), anyio.fail_after(0.05):
+            await session.call_tool("read_for_ever", {})
+    assert scope.cancelled_caught
+    assert [entry["result_status"] for entry in trail.get_log()] == ["cancelled", "cancelled"]
+    trail.close()
 
 
 # --- what the policy says about results ---
