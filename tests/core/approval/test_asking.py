@@ -263,10 +263,9 @@ def test_the_shipped_handlers_are_handlers():
 
 
 async def test_a_request_without_a_timeout_waits_for_its_answer():
-    requests: list[ApprovalRequest] = []
-    governed = runtime(ASK, [lambda request: requests.append(request) or request.deny()])
+    governed = runtime(ASK)
     governed.run(SEND, echo)
-    request = requests[0]
+    request = governed.approval_handler.requests[0]  # type: ignore[attr-defined]
     unlimited = type(request)(**{name: getattr(request, name) for name in request.__slots__} | {"timeout": None})
     yes = CallbackApprovalHandler(lambda request: True)
     assert (await aask(yes, unlimited)).approved is True

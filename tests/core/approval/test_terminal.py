@@ -63,7 +63,7 @@ class Screen:
             stdin=terminal if stdin is None else stdin,
             stderr=terminal,
             stdout=subprocess.PIPE,
-            preexec_fn=take_terminal,
+            preexec_fn=take_terminal,  # noqa: PLW1509 - no threads here
             env={**os.environ, "WAIT": str(wait), "PYTHONWARNINGS": "error"},
         )
         os.close(terminal)
