@@ -233,7 +233,7 @@ class _GovernedAgent(Agent[Any]):
     """An agent whose tools, servers and handoffs are governed: put before its own class."""
 
     aegis_scope: _Scope
-    _aegis_listed: dict[str, FunctionTool]
+    _aegis_listed: list[Tool]
 
     tools: Any = _Governing(_Scope.tool)
     handoffs: Any = _Governing(_Scope.handoff)
@@ -244,7 +244,7 @@ class _GovernedAgent(Agent[Any]):
         """The tools of this turn, MCP servers' included."""
         hear(run_context, self.aegis_scope.terms.runtime)
         tools = [self.aegis_scope.tool(tool, self) for tool in await super().get_all_tools(run_context)]
-        self._aegis_listed = {tool.name: tool for tool in tools if isinstance(tool, FunctionTool)}
+        self._aegis_listed = tools
         return tools
 
     async def get_prompt(self, run_context: RunContextWrapper[Any]) -> Any:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import wrapt
-from agents import AgentHooks
+from agents import AgentHooks, ShellTool
 from agents.tool_context import ToolContext
 
 from aegis_core.enclosing import ENCLOSING
 from aegis_openai_agents.door import conversation
 from aegis_openai_agents.sdk import run_state_says
-from aegis_openai_agents.tools import record_rejection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agents import Agent, FunctionTool, RunContextWrapper
+    from agents import Agent, RunContextWrapper, Tool
 
     from aegis_core.runtime import Runtime
 
@@ -53,19 +52,24 @@ class Listening(wrapt.ObjectProxy):
         self, context: RunContextWrapper[Any], agent: Agent[Any], system_prompt: str | None, input_items: list[Any]
     ) -> None:
         """The model is about to be told of the rejections."""
-        tools: dict[str, FunctionTool] = getattr(agent, "_aegis_listed", {})
+        tools = {_key(tool): tool for tool in getattr(agent, "_aegis_listed", ())}
         for call in _answered(input_items):
-            name, call_id = call["name"], call["call_id"]
-            if name in tools and run_state_says(context, call_id) is False:
-                await record_rejection(tools[name], call["arguments"], call_id)
+            rejected = getattr(tools.get(call.get("name", call["type"])), "_aegis_rejected", None)
+            if rejected is not None and run_state_says(context, call["call_id"]) is False:
+                await rejected(call)
         await self.__wrapped__.on_llm_start(context, agent, system_prompt, input_items)
 
 
+def _key(tool: Tool) -> str:
+    """How a model's call says which tool it means."""
+    return "shell_call" if isinstance(tool, ShellTool) else tool.name
+
+
 def _answered(items: list[Any]) -> Iterator[dict[str, Any]]:
-    """The function calls whose outputs the model has not seen yet: those at the end."""
+    """The calls whose outputs the model has not seen yet: those at the end."""
     ids: set[str] = set()
     for item in reversed(items):
         if not str(item.get("type", "")).endswith("_output"):
             break
         ids.add(item.get("call_id", ""))
-    return (item for item in items if item.get("type") == "function_call" and item["call_id"] in ids)
+    return (item for item in items if str(item.get("type", "")).endswith("_call") and item.get("call_id") in ids)

@@ -21,6 +21,7 @@ from agents.editor import ApplyPatchOperation, ApplyPatchResult
 
 from aegis_core.call import Reply
 from aegis_openai_agents.arguments import Unreadable, parse
+from aegis_openai_agents.sdk import shell_action
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,10 +62,15 @@ def _shell(tool: ShellTool, door: Door) -> ShellTool:
         call = door.action(None, tool.name, dataclasses.asdict(action), call_id=call_id)
         return await door.must_interrupt(call) or await _says(tool.needs_approval, context, action, call_id)
 
+    async def rejected(item: dict[str, Any]) -> None:
+        params = dataclasses.asdict(shell_action(item))
+        await door.reject(door.action(None, tool.name, params, call_id=item["call_id"]))
+
     governed = copy.copy(tool)
     governed.executor = execute
     if door.interrupts:
         governed.needs_approval = needs_approval
+        governed._aegis_rejected = rejected  # type: ignore[attr-defined]
     return governed
 
 
@@ -136,10 +142,14 @@ def _custom(tool: CustomTool, door: Door) -> CustomTool:
         call = door.action(None, tool.name, {"input": text}, call_id=call_id)
         return await door.must_interrupt(call) or await _says(tool.runtime_needs_approval(), context, text, call_id)
 
+    async def rejected(item: dict[str, Any]) -> None:
+        await door.reject(door.action(None, tool.name, {"input": item["input"]}, call_id=item["call_id"]))
+
     governed = copy.copy(tool)
     governed.on_invoke_tool = invoke
     if door.interrupts:
         governed.needs_approval = needs_approval
+        governed._aegis_rejected = rejected  # type: ignore[attr-defined]
         governed.runtime_needs_approval = lambda: needs_approval  # type: ignore[method-assign]
     return governed
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from agents import Agent
 from agents.function_schema import FuncSchema
 from agents.mcp._logging import get_mcp_server_log_name
+from agents.run_internal.tool_execution import coerce_shell_call
 from agents.tool import _FailureHandlingFunctionToolInvoker as FailureHandling
 from agents.tool import invoke_function_tool, set_function_tool_failure_error_function
 from agents.util._approvals import evaluate_function_tool_approval
@@ -24,7 +25,7 @@ from aegis_core.errors import AegisError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agents import FunctionTool, Handoff
+    from agents import FunctionTool, Handoff, ShellActionRequest
     from agents.mcp import MCPServer
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ __all__ = [
     "refuse",
     "run_state_says",
     "server_name",
+    "shell_action",
     "subclass",
     "target_of",
     "with_agent",
@@ -204,6 +206,11 @@ def with_agent(tool: FunctionTool, govern: Callable[[Agent[Any]], Agent[Any]]) -
     copied.on_invoke_tool = FailureHandling(exchanged, _failure_handling(tool)._on_handled_error, function_tool=copied)
     copied._agent_instance = governed
     return copied
+
+
+def shell_action(item: dict[str, Any]) -> ShellActionRequest:
+    """What a model's call of the shell asks for, as the executor is given it."""
+    return coerce_shell_call(item).action
 
 
 def subclass(cls: type[T], *before: type, **attributes: Any) -> type[T]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aegis_core.result import Result
     from aegis_core.runtime import Runtime
 
-__all__ = ["door_of", "govern", "govern_tool", "govern_tools", "original_of", "record_rejection"]
+__all__ = ["door_of", "govern", "govern_tool", "govern_tools", "original_of"]
 
 
 def govern_tool(tool: FunctionTool, runtime: Runtime, *, target: str | None = None) -> FunctionTool:
@@ -82,14 +82,8 @@ def govern(tool: FunctionTool, door: Door) -> FunctionTool:
     governed.on_invoke_tool = call
     if door.interrupts:
         governed.needs_approval = call.needs_approval
+        governed._aegis_rejected = call.rejected  # type: ignore[attr-defined]
     return governed
-
-
-async def record_rejection(tool: FunctionTool, text: str, call_id: str) -> None:
-    """Put on record that a call of a tool was rejected through the run's state, of which the SDK tells no tool."""
-    call = tool.on_invoke_tool
-    if isinstance(call, _Governed) and call.door.interrupts:
-        await call.rejected(text, call_id)
 
 
 class _Governed:
@@ -138,12 +132,13 @@ class _Governed:
         must = await self.door.must_interrupt(action)
         return must or await sdk.needs_approval_itself(self.original, context, text, call_id)
 
-    async def rejected(self, text: str, call_id: str) -> None:
-        """Put it on record."""
+    async def rejected(self, item: dict[str, Any]) -> None:
+        """Put on record that this call of the model's was rejected through the run's state."""
         try:
-            arguments = self._reader.read(text)
+            arguments = self._reader.read(item["arguments"])
         except Unreadable:
             return  # It never was a call.
+        call_id = item["call_id"]
         action = self.door.action(None, self._name, arguments.judged, server=self._server, call_id=call_id)
         await self.door.reject(action)
 
