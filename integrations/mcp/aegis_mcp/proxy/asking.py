@@ -46,14 +46,16 @@ class ClientApprovalHandler:
 
     def __init__(self, store: Any, *, hold: float = 45.0) -> None:
         self._queue = QueueApprovalHandler(store, wait=hold)
-        self.relay: Relay | None = None
+        self._relay: Relay | None = None
+
+    def attach(self, relay: Relay) -> None:
+        """From now on there is a client to ask."""
+        self._relay = relay
 
     async def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
         """Ask, without holding up the calls behind this one."""
-        place = PLACE.get()
-        if place is not None:
-            place.step_out()
-        relay = self.relay
+        self._step_out()
+        relay = self._relay
         if relay is not None and not relay.modern and "elicitation" in relay.client_capabilities:
             reply = await relay.ask_client(
                 "elicitation/create", {"message": describe_request(request).strip(), "requestedSchema": _FORM}
@@ -61,6 +63,13 @@ class ClientApprovalHandler:
             return _read(request, reply, relay.client_name)
         answer = await asyncio.to_thread(self._queue.ask, request)
         return answer if not hasattr(answer, "__await__") else await answer
+
+    @staticmethod
+    def _step_out() -> None:
+        """Let the calls behind this one overtake it."""
+        place = PLACE.get()
+        if place is not None:
+            place.step_out()
 
     def withdraw(self, request: ApprovalRequest) -> None:
         """The call no longer waits."""

@@ -1,0 +1,115 @@
+"""``aegis proxy``: stand between an MCP client and a server, with no code in either."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import click
+
+from aegis.cli.audit_options import db_option
+from aegis.core.policy import Policy
+from aegis.runtime.audit import AuditLogger
+from aegis.runtime.watcher import PolicyWatcher
+from aegis_core.record import Event
+from aegis_core.runtime import Runtime
+from aegis_core.text import visible
+from aegis_mcp.proxy.asking import ClientApprovalHandler
+from aegis_mcp.proxy.cage import reachable
+from aegis_mcp.proxy.stdio import run_stdio
+
+__all__ = ["proxy"]
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--policy",
+    envvar="AEGIS_POLICY",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The policy ($AEGIS_POLICY).",
+)
+@click.option(
+    "--server", metavar="NAME", help="The server's name in the policy (match.target). Default: from the command."
+)
+@db_option
+@click.option("--observe", is_flag=True, help="Decide and record, ask nobody, let everything run.")
+@click.option("--fast", is_flag=True, help="Do not wait for the disk; a crash may lose the last records.")
+@click.option("--agent", metavar="NAME", help="The agent's name on the trail and for the policy.")
+@click.option("--user", metavar="NAME", help="The user's name on the trail and for the policy.")
+@click.option(
+    "--hold", default=45.0, show_default=True, type=click.FloatRange(min=0), metavar="SECONDS",
+    help="How long a call that needs approval is held before it is answered as pending.",
+)  # fmt: skip
+@click.option("--allow-writable-policy", is_flag=True, help="Start although the server may write to our own files.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def proxy(
+    command: tuple[str, ...],
+    policy: Path,
+    server: str | None,
+    db: str,
+    hold: float,
+    *,
+    observe: bool,
+    fast: bool,
+    agent: str | None,
+    user: str | None,
+    allow_writable_policy: bool,
+) -> int:
+    r"""Start an MCP server and govern every tool call a client makes to it over standard input and output.
+
+    Put it in front of the server's command in the client's settings:
+
+    \b
+        aegis proxy --policy policy.yaml --server filesystem -- \
+            npx -y @modelcontextprotocol/server-filesystem /data
+
+    Everything but tools/call passes untouched. A call that needs approval is asked about in the client where it can
+    show a form; otherwise it is filed (see `aegis approvals`), held for a while, and then answered as pending: made
+    again with the same arguments, it runs once it was approved. The policy is reloaded when its file changes.
+
+    Exit codes: the server's own; 2 if the policy or the options cannot be used; 1 if the server could not be started,
+    or may write to the policy or the trail; 3 if the trail cannot be
+    written.
+    """
+    loaded = Policy.from_yaml(policy)
+    within = reachable(command, [policy, db, f"{db}.key", f"{db}.lock"])
+    if within and not allow_writable_policy:
+        file, folder = within[0]
+        raise click.UsageError(
+            f"the server is given {visible(str(folder))}, in which {visible(str(file))} lies: its tools could rewrite what "
+            "governs them. Move that file elsewhere, or start with --allow-writable-policy (which goes on record)."
+        )
+    with AuditLogger(db, durable=not fast) as trail:
+        approvals = ClientApprovalHandler(trail, hold=hold)
+        runtime = Runtime(
+            policy=loaded,
+            audit_logger=trail,
+            approval_handler=approvals,
+            approval_timeout=None,
+            agent=agent,
+            user=user,
+            mode="observe" if observe else "enforce",
+        )
+        if within:
+            runtime.record(Event("writable_policy_allowed", data={"files": [str(file) for file, _ in within]}))
+        return asyncio.run(_run(runtime, approvals, command, server or _name(command), policy))
+
+
+async def _run(
+    runtime: Runtime, approvals: ClientApprovalHandler, command: tuple[str, ...], server: str, policy: Path
+) -> int:
+    async with PolicyWatcher(runtime, policy):
+        return await run_stdio(runtime, command, server=server, prepare=approvals.attach)
+
+
+def _name(command: tuple[str, ...]) -> str:
+    """What people call a server: ``filesystem`` for ``npx -y @modelcontextprotocol/server-filesystem /data``."""
+    for word in command:
+        found = re.fullmatch(r"(?:@[\w.-]+/)?(?:mcp[-_])?server[-_]([\w-]+?)(?:@[\w.]+)?", word) or re.fullmatch(
+            r"(?:@[\w.-]+/)?([\w-]+?)[-_](?:mcp[-_]server|mcp|server)(?:@[\w.]+)?", word
+        )
+        if found:
+            return found[1].replace("_", "-")
+    return Path(command[0]).name
