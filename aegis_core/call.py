@@ -2,9 +2,9 @@
 
 Only four things in a governed call touch the world: asking a person, writing something down, running the tool, writing
 down how it ended. So the call is a generator that does none of them. It yields them as steps (`Ask`, `Write`,
-`Execute`), is sent an `Outcome` for each, and returns a `Result`. There is no I/O here, no async, no threads, no clock
-beyond the record's times; `drive` performs the steps, synchronously or asynchronously, and nothing else differs between
-the two.
+`Execute`; and `Recall`, where a rule asks what was called before), is sent an `Outcome` for each, and returns a
+`Result`. There is no I/O here, no async, no threads, no clock beyond the record's times; `drive` performs the steps,
+synchronously or asynchronously, and nothing else differs between the two.
 
 The rules, in order:
 
@@ -13,7 +13,8 @@ The rules, in order:
 3. A refusal is on record before the caller hears of it. If even that fails, the refusal stands.
 4. The intent is on record before the tool runs, in one transaction with what it uses up. If that fails, the tool does
    not run.
-5. The outcome is recorded, also of a call that was cancelled; then a cancellation goes on its way.
+5. What the tool returned goes through the policy's result rules before anybody sees it.
+6. The outcome is recorded, also of a call that was cancelled; then a cancellation goes on its way.
 
 Outcomes are sent in; exceptions are never thrown into the generator (``StopIteration`` and ``GeneratorExit`` would be
 lost in it).
