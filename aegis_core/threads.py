@@ -37,12 +37,17 @@ def call_in_thread(work: Callable[[], T], *, name: str = "aegis") -> Future[T]:
     return future
 
 
-async def in_thread(work: Callable[[], T], *, name: str = "aegis") -> T:
+async def in_thread(work: Callable[[], T], *, name: str = "aegis", drop: Callable[[T], object] | None = None) -> T:
     """Run blocking work in a thread, from a coroutine; for a sync tool that must not block the event loop.
 
     A thread cannot be stopped. If the coroutine is cancelled after the work has begun, the work goes on, or has even
     ended, and nobody sees how: the ``CancelledError`` then says ``aegis_still_running``, and a governed call that ends
     with it reads ``unknown`` on the trail instead of ``cancelled``.
+
+    Args:
+        work: The work.
+        name: The thread's name.
+        drop: Called with what the work returned if nobody waits for it any more.
     """
     future = call_in_thread(lambda: _without_stop_iteration(work), name=name)
     try:
@@ -50,6 +55,8 @@ async def in_thread(work: Callable[[], T], *, name: str = "aegis") -> T:
     except asyncio.CancelledError as error:
         if not future.cancel():
             error.aegis_still_running = True  # type: ignore[attr-defined]
+            if drop is not None:
+                future.add_done_callback(lambda done: None if done.exception() else drop(done.result()))
         raise
 
 

@@ -76,7 +76,7 @@ async def aask(handler: ApprovalHandler, request: ApprovalRequest) -> Any:
         async with asyncio.timeout(request.timeout):
             if inspect.iscoroutinefunction(handler.ask):
                 return await handler.ask(request)
-            reply = await in_thread(lambda: handler.ask(request), name="aegis-approval")
+            reply = await in_thread(lambda: handler.ask(request), name="aegis-approval", drop=_close)
             return await reply if inspect.isawaitable(reply) else reply
     except BaseException as error:
         _withdraw(handler, request)
@@ -92,8 +92,7 @@ def _answer(
     if not inspect.isawaitable(reply):
         return reply
     if on_loop:
-        if inspect.iscoroutine(reply):
-            reply.close()
+        _close(reply)
         raise ApprovalError(_FREEZES.format("an async approval handler"))
 
     async def conversation() -> Any:
@@ -103,6 +102,12 @@ def _answer(
         return await reply
 
     return asyncio.run(conversation())
+
+
+def _close(reply: object) -> None:
+    """A coroutine that nobody will wait for."""
+    if inspect.iscoroutine(reply):
+        reply.close()
 
 
 def _withdraw(handler: ApprovalHandler, request: ApprovalRequest) -> None:
