@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 from pydantic import Field, field_validator, model_validator
 
 from aegis_core.policy.arguments.sql_names import Functions, Tables
-from aegis_core.policy.arguments.sql_text import Dialect, doing_words, stray_statement, text_problem
+from aegis_core.policy.arguments.sql_text import Dialect, called_words, doing_words, stray_statement, text_problem
 from aegis_core.policy.arguments.verdict import ArgumentSpec, ArgumentTest, Globs, MissingExtra, Verdict, Words
 from aegis_core.policy.conditions.truth import all_of
 
@@ -123,13 +123,15 @@ class SqlCondition(ArgumentTest):
         if problem is not None:
             return None, problem, ""
         # Only PostgreSQL and DuckDB are known to fold unquoted names to lower case, SQLite and DuckDB to ignore case.
-        reading = self._read(value, self._dialect.parser().parse(tokens, value), lowers=dialect in _LOWERING)
+        # Without context: what the parser cannot parse it writes to a log, and the text may hold secrets.
+        parsed = self._dialect.parser(error_message_context=0).parse(tokens, value)
+        reading = self._read(value, parsed, lowers=dialect in _LOWERING)
         problem = reading.doubt or (
             "it holds no statement" if not reading.kinds else _unread(skeleton, dialect, reading)
         )
         if problem is not None:
             return None, problem, ""
-        if stranger := self._functions.stranger(reading.functions):
+        if stranger := self._functions.stranger([*reading.functions, *_unseen_calls(skeleton, reading)]):
             return None, "it calls a function that is not known to be harmless", stranger
         return self._judge(reading)
 
@@ -154,6 +156,13 @@ class SqlCondition(ArgumentTest):
 
 _LOWERING = frozenset(("postgres", "duckdb", "sqlite"))
 _HOW_MANY = {True: "all", False: "none", None: "not all"}
+
+
+def _unseen_calls(skeleton: str, reading: Reading) -> list[tuple[str, ...]]:
+    """What looks like a call of a function in the text, and is none to the parser."""
+    seen = {name for names in reading.functions for name in names}
+    seen |= reading.lists | {table[-1][0].lower() for table in reading.tables}
+    return [(word,) for word in called_words(skeleton) - seen if not any(name.endswith("." + word) for name in seen)]
 
 
 def _unread(skeleton: str, dialect: Dialect | None, reading: Reading) -> str | None:

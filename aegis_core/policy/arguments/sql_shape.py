@@ -1,8 +1,8 @@
 """What must hold of an SQL text's tokens before the parser sees them: that it will neither run for ever nor overflow.
 
-sqlglot 30 parses some constructs twice and falls back, so nesting them costs twice as much per level: joins without a
-condition, and brackets after the name of a type (`DECIMAL(DECIMAL(...))`, `ARRAY[ARRAY[...]]`). It descends recursively
-in compiled code, where depth is not an exception but the end of the process. Held by the hostile shapes in the tests.
+sqlglot 30 tries one reading of a bracket or a join, falls back, and parses what is inside again: every level may double
+the time. It descends recursively in compiled code, where depth is no exception but the end of the process. The bounds
+are held by the hostile shapes in the tests, which also say how far a thread's stack must reach.
 """
 
 from __future__ import annotations
@@ -19,20 +19,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Shape"]
 
-_MAX_DEPTH = 24
-_MAX_PREFIXES = 12
-_MAX_SUBSCRIPTS = 48
-_MAX_WORK = 1 << 15  # tokens, doubled for each level that is parsed twice
+_MAX_DEPTH = 16
+_MAX_TOKENS = 4000
+_MAX_WORK = 1 << 16  # tokens, each counted double for every bracket and every join without a condition around it
+_MAX_ROW = 20
+# Constructs that nest without brackets, or whose price grows with the square of their number.
+_MAX_OF = {
+    **dict.fromkeys((TokenType.ANY, TokenType.ARROW, TokenType.INTERVAL, TokenType.L_BRACKET, TokenType.PARAMETER), 48),
+    TokenType.NEXT: 12,
+    TokenType.NOT: 64,  # NOT NULL aside
+}
+_MAX_ANGLES = 12  # of types: ARRAY<ARRAY<...>>
+_PREFIX_NAMES = frozenset(("CONNECT_BY_ROOT", "PRIOR", "VARIADIC"))
+_MAX_PREFIX_NAMES = 4
 
 _OPENING = frozenset((TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE))
 _CLOSING = frozenset((TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END))
 _JOINS = frozenset((TokenType.JOIN, TokenType.STRAIGHT_JOIN))
-_UNCONDITIONAL = frozenset((TokenType.CROSS, TokenType.NATURAL))
 _CONDITIONS = frozenset((TokenType.ON, TokenType.USING))
-_PREFIXES = frozenset(
+# What ends a row of prefixes: between two of these the parser does not descend.
+_OPERANDS = frozenset(
     (
-        *(TokenType.ALL, TokenType.ANY, TokenType.ARRAY, TokenType.DASH, TokenType.DESCRIBE, TokenType.INTERVAL),
-        *(TokenType.NOT, TokenType.PARAMETER, TokenType.PLUS, TokenType.SOME, TokenType.TILDE),
+        *(TokenType.COMMA, TokenType.IDENTIFIER, TokenType.NULL, TokenType.NUMBER, TokenType.R_BRACKET),
+        *(TokenType.R_PAREN, TokenType.SEMICOLON, TokenType.STRING, TokenType.VAR),
     )
 )
 _AFTER_IF = frozenset((TokenType.L_PAREN, TokenType.NOT, TokenType.EXISTS))
@@ -52,52 +61,59 @@ class Shape:
 
     def problem(self, tokens: Sequence[Token]) -> str | None:
         """Why the tokens of a text must not reach the parser, or None."""
+        if len(tokens) > _MAX_TOKENS:
+            return f"it has more than {_MAX_TOKENS} words"
         return self._misread(tokens) or self._costly(tokens)
 
     def _misread(self, tokens: Sequence[Token]) -> str | None:
         """What the parser would take for something else, or fall back from."""
         before: TokenType | None = TokenType.SEMICOLON
-        text = ""
-        row = 0
+        word = ""
+        row = prefixes = 0
         for token in tokens:
             kind = token.token_type
             if before is TokenType.SEMICOLON and kind in self._commands:
                 return "it begins a statement that is not judged"
-            if before is TokenType.IDENTIFIER and kind is TokenType.L_PAREN and text.upper() in self._special:
+            if before is TokenType.IDENTIFIER and kind is TokenType.L_PAREN and word in self._special:
                 return "it quotes the name of a function"
-            if text.upper() == "IF" and kind not in _AFTER_IF:
+            if word == "IF" and kind not in _AFTER_IF:
                 return "it has an IF that is not a function"
-            row = row + 1 if kind in _PREFIXES else 0
-            if row > _MAX_PREFIXES:
-                return "it has a long row of operators"
-            before, text = kind, token.text
+            before, word = kind, token.text.upper()
+            row = 0 if kind in _OPERANDS else row + 1
+            prefixes += word in _PREFIX_NAMES
+            if row > _MAX_ROW or prefixes > _MAX_PREFIX_NAMES:
+                return "it has a long row of words or signs with nothing between them"
         return None
 
     def _costly(self, tokens: Sequence[Token]) -> str | None:
         """What would take the parser, or the stack it runs on, too far."""
-        brackets: list[tuple[bool, int]] = []  # per open one: whether it follows a type, and the joins then pending
-        typed = joins = subscripts = doublings = 0
+        pending: list[int] = []  # per open bracket, the joins around it that still miss their condition
+        joins = angles = work = 0
+        counts = dict.fromkeys(_MAX_OF, 0)
         before: TokenType | None = None
         for token in tokens:
             kind = token.token_type
             if kind in _OPENING:
-                after_type = before in self._types
-                typed += after_type
-                subscripts += kind is TokenType.L_BRACKET
-                brackets.append((after_type, joins))
-                if len(brackets) > _MAX_DEPTH:
+                pending.append(joins)
+                if len(pending) > _MAX_DEPTH:
                     return f"it is nested more than {_MAX_DEPTH} deep"
-            elif kind in _CLOSING and brackets:
-                after_type, joins = brackets.pop()
-                typed -= after_type
+            elif kind in _CLOSING and pending:
+                joins = pending.pop()
             elif kind in _JOINS:
-                joins += before not in _UNCONDITIONAL
+                joins += 1
             elif kind in _CONDITIONS and joins:
                 joins -= 1
+            elif kind is TokenType.LT:
+                angles += before in self._types
             elif kind is TokenType.SEMICOLON:
                 joins = 0
-            doublings = max(doublings, typed + joins)
+            if kind in counts:
+                counts[kind] += 1
+            elif kind is TokenType.NULL and before is TokenType.NOT:
+                counts[TokenType.NOT] -= 1
+            work += 1 << min(len(pending) + joins, 20)
             before = kind
-        if subscripts > _MAX_SUBSCRIPTS or len(tokens) << doublings > _MAX_WORK:
+        many = angles > _MAX_ANGLES or any(counts[kind] > most for kind, most in _MAX_OF.items())
+        if many or work > _MAX_WORK:
             return "it would take the parser too long"
         return None

@@ -12,7 +12,7 @@ import unicodedata
 from collections import Counter
 from typing import Literal
 
-__all__ = ["Dialect", "doing_words", "stray_statement", "text_problem"]
+__all__ = ["Dialect", "called_words", "doing_words", "stray_statement", "text_problem"]
 
 Dialect = Literal["postgres", "mysql", "sqlite", "duckdb", "tsql"]
 
@@ -42,6 +42,7 @@ _DOUBTS = {
     "mysql": re.compile(rf"{_AMBIGUOUS}|[{{}}]|--"),
     None: re.compile(rf"{_AMBIGUOUS}|[{{}}\[\]\#]|--|[\w&]\x00"),
 }
+_BARE_VALUES = re.compile(r"\bvalues\b(?!\s*+(?:\(|row\b))")
 
 
 def text_problem(text: str, dialect: Dialect | None) -> tuple[str | None, str]:
@@ -58,12 +59,27 @@ def text_problem(text: str, dialect: Dialect | None) -> tuple[str | None, str]:
         return f"databases read {shown!r} differently, or it hides what follows", ""
     if not skeleton.isascii() and unicodedata.normalize("NFKC", skeleton) != skeleton:
         return "it has look-alike letters", ""
-    return None, skeleton.lower()
+    skeleton = skeleton.lower()
+    if _BARE_VALUES.search(skeleton):
+        return "VALUES without brackets may be the name of a table", ""
+    return None, skeleton
 
 
-# --- words that do something, wherever they stand --------------------------------------------------------------------
+# --- a second look at what the parser says the text does -------------------------------------------------------------
 
 _DOING = re.compile(r"\b(?:select|insert|update|delete|merge|drop|create|alter|grant|revoke|truncate(?!\s*\())\b")
+_CALL = re.compile(r"([^\W\d][\w$]*+)\s*+\(")
+# Words before a bracket that call nothing: syntax, and the names of types that take a size.
+_NO_CALL = frozenset(
+    """
+    all and any array as between bigint binary bit bpchar by case cast char character check cube datetime datetime2
+    datetimeoffset dec decimal distinct double else enum except exists extract filter float from group having if in
+    index int integer intersect into is join key lateral like limit materialized nchar not numeric nvarchar offset
+    on only or over partition precision primary real recursive references replace returning rollup row rows select
+    set sets smallint some table text then time timestamp timestamptz timetz tinyint try_cast union unique using
+    values varbinary varbit varchar varying view when where window with year
+    """.split()  # noqa: SIM905 - a page of words reads better without quotes
+)
 # T-SQL needs no semicolon between statements, so a parser may take the beginning of the next for a column's alias.
 _BEGINNING = re.compile(
     r"\b(?:backup|begin|break|bulk|checkpoint|close|commit|continue|dbcc|deallocate|declare|deny|disable|dump|enable"
@@ -76,6 +92,11 @@ _BEGINNING = re.compile(
 def doing_words(skeleton: str) -> Counter[str]:
     """How often each word that reads or changes data stands in a skeleton."""
     return Counter(_DOING.findall(skeleton))
+
+
+def called_words(skeleton: str) -> set[str]:
+    """The words that stand before a bracket and are not known to call nothing there."""
+    return set(_CALL.findall(skeleton)) - _NO_CALL
 
 
 def stray_statement(skeleton: str) -> str | None:

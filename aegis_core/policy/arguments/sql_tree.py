@@ -46,6 +46,7 @@ _KINDS: dict[type, str] = {
 }
 # Statements whose tables are all named in them. The others reach some by other names: a schema, a file, a cascade.
 _TABLES_NAMED = frozenset(("select", "insert", "update", "delete", "merge", "truncate"))
+_CHANGING = frozenset(("insert", "update", "delete", "merge"))
 # Expressions are ordinary unless they call a function; of what else a tree is made of, this much.
 _ORDINARY = (
     *(exp.Condition, exp.Alias, exp.AtTimeZone, exp.CTE, exp.Check, exp.ColumnConstraint, exp.ColumnConstraintKind),
@@ -54,7 +55,7 @@ _ORDINARY = (
     *(exp.Index, exp.IndexParameters, exp.Interval, exp.Join, exp.JSONKeyValue, exp.JSONPathPart, exp.Lambda),
     *(exp.Lateral, exp.Limit, exp.LimitOptions, exp.ObjectIdentifier, exp.Offset, exp.Order, exp.Ordered),
     *(exp.PrimaryKey, exp.Qualify, exp.Reference, exp.RespectNulls, exp.Returning, exp.Rollup, exp.Schema),
-    *(exp.Semicolon, exp.SetItem, exp.Slice, exp.Star, exp.Subquery, exp.TableAlias, exp.TableColumn),
+    *(exp.Semicolon, exp.SetItem, exp.Slice, exp.Star, exp.Subquery, exp.TableColumn),
     *(exp.TableSample, exp.TimeUnit, exp.Tuple, exp.Values, exp.Var, exp.Where, exp.Whens, exp.WindowSpec, exp.With),
     *(exp.WithinGroup, exp.AddConstraint, exp.AlterColumn, exp.AlterRename, exp.RenameColumn, exp.GrantPrincipal),
     *(exp.GrantPrivilege, exp.CopyParameter, exp.Credentials),
@@ -83,6 +84,7 @@ class Reading:
 
     Attributes:
         kinds: How often each kind of statement occurs, at any depth.
+        lists: Names that stand before a list of columns, in lower case.
         tables: The tables named, each as its parts from the outermost (catalog, schema, table).
         functions: The functions called, each as the names it goes by.
         filtered: Per UPDATE and DELETE, whether it is limited to some rows; None where that is in doubt.
@@ -90,13 +92,25 @@ class Reading:
         tables_doubt: Why it may touch other tables besides, or None.
     """
 
-    __slots__ = ("doubt", "filtered", "functions", "has_ctes", "kinds", "lowers", "tables", "tables_doubt", "text")
+    __slots__ = (
+        "doubt",
+        "filtered",
+        "functions",
+        "has_ctes",
+        "kinds",
+        "lists",
+        "lowers",
+        "tables",
+        "tables_doubt",
+        "text",
+    )
 
     def __init__(self, text: str, *, lowers: bool) -> None:
         self.text = text
         self.lowers = lowers
         self.has_ctes = False
         self.kinds: Counter[str] = Counter()
+        self.lists: set[str] = set()
         self.tables: list[tuple[Name, ...]] = []
         self.functions: list[tuple[str, ...]] = []
         self.filtered: list[bool | None] = []
@@ -145,7 +159,12 @@ def _unknown(reading: Reading, node: Any) -> None:
 def _statement(reading: Reading, node: Any) -> None:
     kind = _KINDS[node.__class__]
     reading.kinds[kind] += 1
-    if kind in ("update", "delete") and not isinstance(node.parent, exp.When):
+    in_merge = isinstance(node.parent, exp.When)  # the actions of a MERGE are about its table, and its conditions
+    if kind in _CHANGING and not in_merge:
+        target = node.this.this if isinstance(node.this, exp.Schema) else node.this
+        if not isinstance(target, exp.Table):
+            reading.tables_doubt = "what it changes is not named as a table"
+    if kind in ("update", "delete") and not in_merge:
         where = node.args.get("where")
         reading.filtered.append(False if where is None else (_limits(where.this) or None))
     elif kind == "truncate":
@@ -199,6 +218,11 @@ def _function(reading: Reading, node: Any) -> None:
         reading.functions.append((*names, *_WRITTEN.get(type(node), ())))
 
 
+def _alias(reading: Reading, node: Any) -> None:
+    if node.args.get("columns"):
+        reading.lists.add(node.name.lower())
+
+
 def _table(reading: Reading, node: Any) -> None:
     if isinstance(node.this, exp.Func):
         return  # a function that returns a table, which is read as a function
@@ -228,6 +252,7 @@ _READERS: dict[type, Callable[[Reading, Any], None]] = {
     exp.OnConflict: _conflict,
     exp.When: _when,
     exp.Table: _table,
+    exp.TableAlias: _alias,
 }
 
 

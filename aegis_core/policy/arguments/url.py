@@ -42,7 +42,7 @@ _URL = re.compile(
     """,
     re.VERBOSE,
 )
-_FINAL_DOT = re.compile(rf"{_NAME}\.")
+_PLAIN_NAME = re.compile(_NAME)
 _LISTED_NAME = re.compile(rf"\*|(?:\*\.)?{_NAME}")
 _DEFAULT_PORTS = {"ftp": 21, "http": 80, "https": 443, "ws": 80, "wss": 443}
 _UNSETTLED_PATH = re.compile(r"//|/\.|\\|;|%(?!20|[89A-Fa-f][0-9A-Fa-f])|%20(?=/|\Z)")
@@ -189,7 +189,7 @@ class UrlCondition(ArgumentTest):
         if not other.isascii():
             return parsed if _settled(other, parsed) else None
         host = _address(other.lower())
-        if isinstance(host, str) and not _FINAL_DOT.fullmatch(host):
+        if isinstance(host, str) and not (host.endswith(".") and _PLAIN_NAME.fullmatch(host[:-1])):
             return None
         return host if _address(parsed) == host else None
 
