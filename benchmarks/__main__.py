@@ -1,4 +1,4 @@
-"""``python -m benchmarks [NAME ...]``: run every ``bench_*.py`` beside this file, or those named (``session``, ``audit``)."""
+"""``python -m benchmarks [NAME ...]``: run every ``bench_*.py`` beside this file, or those named (``session``)."""
 
 from __future__ import annotations
 
