@@ -12,7 +12,7 @@ import orjson
 from aegis_core.audit.budgets import Budgets
 from aegis_core.audit.digest import keyed_digest
 from aegis_core.audit.filters import Filters
-from aegis_core.audit.render import COLUMNS, OPENING, Row, entry, render
+from aegis_core.audit.render import COLUMNS, OPENING, OUTCOME, Row, entry, render
 from aegis_core.errors import AuditError
 from aegis_core.record import GrantUnavailable, Intent
 
@@ -85,8 +85,8 @@ class MemoryAuditLogger:
         log: list[dict[str, Any]] = []
         for call_id, row in openings.items():
             outcome = outcomes.get(call_id)
-            ended = (*outcome[:4], *outcome[len(OPENING) : -1]) if outcome is not None else None
-            found = entry(row[: len(OPENING)], ended, lives=True)
+            ended = (*outcome[:4], *outcome[len(OPENING) : -1]) if outcome is not None else (None,) * len(OUTCOME)
+            found = entry((*row[: len(OPENING)], *ended), lives=True)
             if wanted.accepts(found, row[1]):  # type: ignore[arg-type]
                 log.append(found)
         return log if wanted.limit is None else log[len(log) - min(wanted.limit, len(log)) :]

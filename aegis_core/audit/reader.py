@@ -25,16 +25,19 @@ __all__ = ["Reader"]
 
 T = TypeVar("T")
 
-_CHUNK = 2_000
+_CHUNK = 2_000  # rows of the chain
+_ENTRIES = 128  # calls: few enough to stay in the processor's cache while they are put together
 _ROWS = f"SELECT {', '.join(ALL)}, hash FROM records WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - our own names
 _OPENING = ", ".join(f'i."{column}"' for column in OPENING)
 _OUTCOME = ", ".join(f'o."{column}"' for column in OUTCOME)
+_ENDED = 2 + len(OPENING)  # where the columns of the outcome begin, after the row's number and its writer
 # One entry per call: its last intent or refusal (a call that was pending and then ran has both), with its last outcome.
 _CALLS = """
 FROM records i
-LEFT JOIN records o ON o.seq = (SELECT max(seq) FROM records WHERE call_id = i.call_id AND kind = 'outcome')
-WHERE i.kind IN ('intent', 'refusal')
-AND NOT EXISTS (SELECT 1 FROM records n WHERE n.call_id = i.call_id AND n.seq > i.seq AND n.kind <> 'outcome')
+LEFT JOIN records o ON o.seq =
+    (SELECT seq FROM records WHERE call_id = i.call_id AND kind = 'outcome' ORDER BY seq DESC LIMIT 1)
+WHERE i.kind IN ('intent', 'refusal') AND (i.result_status IS NOT 'pending_approval' OR NOT EXISTS
+    (SELECT 1 FROM records n WHERE n.call_id = i.call_id AND n.seq > i.seq AND n.kind <> 'outcome'))
 """
 
 
@@ -83,7 +86,7 @@ class Reader:
         """The entries asked for (``limit`` aside), a bounded number at a time."""
         where, values = _where(filters)
         order = "DESC" if newest_first else "ASC"
-        size = _CHUNK if filters.limit is None else max(1, min(_CHUNK, filters.limit))
+        size = _ENTRIES if filters.limit is None else max(1, min(_ENTRIES, filters.limit))
         part = f"AND i.seq {'<' if newest_first else '>'} ? ORDER BY i.seq {order} LIMIT {size}"
         sql = f"SELECT i.seq, i.writer, {_OPENING}, {_OUTCOME} {_CALLS} {where} {part}"
         last = 1 << 62 if newest_first else 0
@@ -284,10 +287,8 @@ def _readable(text: bytes) -> str:
 
 
 def _entry(row: Sequence[Any], lives: _Lives) -> dict[str, Any]:
-    opening, outcome = row[2 : 2 + len(OPENING)], row[2 + len(OPENING) :]
-    if outcome[0] is not None:
-        return entry(opening, outcome, lives=False)
-    return entry(opening, None, lives=row[2] == "intent" and lives(row[1]))
+    unfinished = row[_ENDED] is None and row[2] == "intent"
+    return entry(row[2:], lives=unfinished and lives(row[1]))
 
 
 def _where(filters: Filters) -> tuple[str, list[Any]]:

@@ -7,6 +7,7 @@ text and nulls only; structured parts are JSON text. Rendering never raises, wha
 from __future__ import annotations
 
 import datetime
+import functools
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -196,27 +197,36 @@ def note(kind: str, at: int, data: str) -> Row:
 def timestamp(at: int) -> str:
     """Microseconds since the epoch as ``2026-03-22T10:30:00.123456Z``."""
     try:
-        return (_EPOCH + datetime.timedelta(microseconds=at)).isoformat(timespec="microseconds") + "Z"
-    except (OverflowError, TypeError):
+        second, micros = divmod(at, 1_000_000)
+        return f"{_to_the_second(second)}.{micros:06d}Z"
+    except (OverflowError, TypeError, ValueError):
         return str(at)  # only in a row that somebody edited
 
 
-def entry(opening: Sequence[Any], outcome: Sequence[Any] | None, *, lives: bool) -> dict[str, Any]:
+@functools.lru_cache(1_024)
+def _to_the_second(second: int) -> str:
+    return (_EPOCH + datetime.timedelta(seconds=second)).isoformat()
+
+
+def entry(row: Sequence[Any], *, lives: bool) -> dict[str, Any]:
     """One call as ``get_log`` shows it.
 
     Args:
-        opening: The `OPENING` columns of the call's intent or refusal.
-        outcome: The `OUTCOME` columns of its outcome, if there is one.
+        row: The `OPENING` columns of the call's intent or refusal, then the `OUTCOME` columns of its outcome, or nulls.
         lives: Whether the process that wrote the intent may still finish the call.
 
     Returns:
         One mapping with always the same keys.
     """
-    (_, at, call_id, status, session_id, agent, user, kind, target, params, params_digest, risk) = opening[:12]
-    (approval, rule, reason, enforced, policy, rules, human, approver, request_id, floors, labels, text) = opening[12:]
-    duration = error = result = claimed_by = changes = None
-    if outcome is not None:
-        _, _, _, status, duration, claimed_by, result, error, changes = outcome
+    # fmt: off
+    (
+        _, at, call_id, status, session_id, agent, user, kind, target, params, params_digest, risk,
+        approval, rule, reason, enforced, policy, rules, human, approver, request_id, floors, labels, text,
+        ended, _, _, ended_status, duration, claimed_by, result, error, changes,
+    ) = row
+    # fmt: on
+    if ended is not None:
+        status = ended_status
     elif status is None:
         status = "running" if lives else "unknown"
     return {
