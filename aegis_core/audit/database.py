@@ -13,8 +13,8 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from aegis_core.audit.schema import connect, describe
-from aegis_core.audit.transaction import Transaction
+from aegis_core.audit.schema import INSERT, connect, describe
+from aegis_core.audit.transaction import Transaction, chained
 from aegis_core.errors import AuditError
 from aegis_core.portability import Turns, process_identity, sync_data, sync_folder
 
@@ -46,6 +46,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._wal = -1
         self._chain: str | None = None  # the chain we write to; remembered when the connection is lost
+        self._head: tuple[int, bytes] | None = None  # the end of the chain, as far as we know
         self._writer = 0  # the row that says who we are; 0 until it is written
         self._files: tuple[int, int, int, int] | None = None
         self._commits = 0
@@ -93,6 +94,8 @@ class Database:
             self._fail(jobs, error)
 
     def _commit(self, jobs: Sequence[Job]) -> None:
+        if len(jobs) == 1 and self._append(jobs[0]):
+            return
         connection = self._connection or self._connect()
         connection.execute("BEGIN IMMEDIATE")
         transaction = Transaction(connection, self._chain or "", self._writer, self._digest)
@@ -112,8 +115,31 @@ class Database:
             return
         transaction.flush()
         connection.execute("COMMIT")
-        self._check_files()
         self._writer = transaction.writer
+        self._committed(connection, transaction.head)
+
+    def _append(self, job: Job) -> bool:
+        """Write one row by one statement, which is its own transaction: what a lone caller needs nearly always.
+
+        The end of the chain is remembered. Where another process has written since, the row's number is taken: nothing
+        is written then, and False returned.
+        """
+        connection = self._connection
+        if connection is None or self._head is None or job.row is None or job.conditional:
+            return False
+        seq, last = self._head
+        new, columns, values = chained(last, seq + 1, self._writer, job.row)
+        try:
+            connection.execute(INSERT[columns][1], values)
+        except sqlite3.IntegrityError:
+            self._head = None
+            return False
+        self._committed(connection, (seq + 1, new))
+        return True
+
+    def _committed(self, connection: sqlite3.Connection, head: tuple[int, bytes]) -> None:
+        self._head = head
+        self._check_files()
         self._commits += 1
         if self._commits == _WAL_AFTER:
             self._stretch_wal(connection)
@@ -217,6 +243,7 @@ class Database:
 
     def disconnect(self) -> None:
         """Close the files. They are opened again when needed."""
+        self._head = None
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
@@ -229,6 +256,7 @@ class Database:
     def after_fork(self) -> None:
         """This is another process now: it opens its own files, and says who it is before it writes."""
         self._writer = 0
+        self._head = None
         if self._connection is not None:  # could not be closed in time; even closing it here could harm the parent
             _abandoned.append(self._connection)
             self._connection = None

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from aegis_core.record import Event, Intent
     from aegis_core.redact import Redactor
 
-__all__ = ["Transaction"]
+__all__ = ["Transaction", "chained"]
+
+
+def chained(last: bytes, seq: int, writer: int, row: Row) -> tuple[bytes, tuple[str, ...], tuple[Any, ...]]:
+    """A row with its place in the chain: its hash, the columns it fills, and what to bind to them."""
+    new = link(last, (seq, writer, *row))
+    columns, values = filled(row)
+    # As a bytearray, because the sqlite3 module looks for an adapter for every value that is bytes (or None).
+    return new, columns, (seq, writer, *values, bytearray(new))
 
 
 class Transaction:
@@ -63,13 +71,10 @@ class Transaction:
 
     def add(self, row: Row) -> int:
         """Put a rendered row on the trail; return its number."""
-        seq = self._seq + 1
-        self._hash = link(self._hash, (seq, self.writer, *row))
-        self._seq = seq
-        columns, values = filled(row)
-        # As a bytearray, because the sqlite3 module looks for an adapter for every value that is bytes (or None).
-        self._waiting.setdefault(columns, []).append((seq, self.writer, *values, bytearray(self._hash)))
-        return seq
+        self._seq += 1
+        self._hash, columns, values = chained(self._hash, self._seq, self.writer, row)
+        self._waiting.setdefault(columns, []).append(values)
+        return self._seq
 
     def flush(self) -> None:
         """Hand the rows added so far to SQLite, in few statements: each of them lets go of the interpreter."""
