@@ -69,16 +69,16 @@ def proxy(
     show a form; otherwise it is filed (see `aegis approvals`), held for a while, and then answered as pending: made
     again with the same arguments, it runs once it was approved. The policy is reloaded when its file changes.
 
-    Exit codes: the server's own; 2 if the policy or the options cannot be used, or the server may write to the policy or
-    the trail; 1 if the server could not be started; 3 if the trail cannot be written.
+    Exit codes: the server's own; 2 if the policy or the options cannot be used, or the server may write to the policy
+    or the trail; 1 if the server could not be started; 3 if the trail cannot be written.
     """
     loaded = Policy.from_yaml(policy)
     within = reachable(command, [policy, db, f"{db}.key", f"{db}.lock"])
     if within and not allow_writable_policy:
         file, folder = within[0]
         raise click.UsageError(
-            f"the server is given {visible(str(folder))}, in which {visible(str(file))} lies: its tools could rewrite what "
-            "governs them. Move that file elsewhere, or start with --allow-writable-policy (which goes on record)."
+            f"the server is given {visible(str(folder))}, in which {visible(str(file))} lies: its tools could rewrite "
+            "what governs them. Move that file elsewhere, or start with --allow-writable-policy (which goes on record)."
         )
     with AuditLogger(db, durable=not fast) as trail:
         approvals = ClientApprovalHandler(trail, hold=hold)

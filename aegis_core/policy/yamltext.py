@@ -139,7 +139,10 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> tuple[Position, s
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
     problem, context = error.problem or "", error.context or ""
-    rest = _LINE.split(text, line)[line - 1][column - 1 :] if mark is not None else ""
+    lines = _LINE.split(text, line)
+    if line > len(lines):  # the parser looks for more than there is; what is wrong ends where the text does
+        line, column = len(lines), len(lines[-1]) + 1
+    rest = lines[line - 1][column - 1 :]
     if rest.startswith("\t"):
         message = "a tab cannot indent here; use spaces"
     elif "scanning an alias" in context:
