@@ -158,11 +158,11 @@ _LOWERING = frozenset(("postgres", "duckdb", "sqlite"))
 _HOW_MANY = {True: "all", False: "none", None: "not all"}
 
 
-def _unseen_calls(skeleton: str, reading: Reading) -> list[tuple[str, ...]]:
+def _unseen_calls(skeleton: str, reading: Reading) -> list[str]:
     """What looks like a call of a function in the text, and is none to the parser."""
-    seen = {name for names in reading.functions for name in names}
-    seen |= reading.lists | {table[-1][0].lower() for table in reading.tables}
-    return [(word,) for word in called_words(skeleton) - seen if not any(name.endswith("." + word) for name in seen)]
+    seen = {name.rpartition(".")[2] for name in reading.functions} | reading.lists
+    seen |= {table[-1][0].lower() for table in reading.tables}
+    return [word for word in called_words(skeleton) if word.removeprefix(".") not in seen]
 
 
 def _unread(skeleton: str, dialect: Dialect | None, reading: Reading) -> str | None:

@@ -10,7 +10,7 @@ from aegis_core.policy.globs import parse_glob
 from aegis_core.policy.names import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from aegis_core.policy.arguments.sql_text import Dialect
     from aegis_core.policy.arguments.sql_tree import Name, Reading
@@ -78,11 +78,11 @@ class Functions:
         self._globs = None if patterns is None else [parse_glob(pattern.lower()) for pattern in patterns]
         self._harmless = HARMLESS[dialect]
 
-    def stranger(self, functions: Sequence[tuple[str, ...]]) -> str | None:
-        """The first function that nobody vouches for, by one of its names."""
-        for names in functions:
-            if not any(map(self._vouched, names)):
-                return names[0]
+    def stranger(self, functions: Iterable[str]) -> str | None:
+        """The first function that nobody vouches for."""
+        for name in functions:
+            if not self._vouched(name):
+                return name
         return None
 
     def _vouched(self, name: str) -> bool:

@@ -68,16 +68,16 @@ def text_problem(text: str, dialect: Dialect | None) -> tuple[str | None, str]:
 # --- a second look at what the parser says the text does -------------------------------------------------------------
 
 _DOING = re.compile(r"\b(?:select|insert|update|delete|merge|drop|create|alter|grant|revoke|truncate(?!\s*\())\b")
-_CALL = re.compile(r"([^\W\d][\w$]*+)\s*+\(")
+_CALL = re.compile(r"((?:\.\s*+)?+[^\W\d][\w$]*+)[\s\x00]*+\(")
 # Words before a bracket that call nothing: syntax, and the names of types that take a size.
 _NO_CALL = frozenset(
     """
-    all and any array as between bigint binary bit bpchar by case cast char character check cube datetime datetime2
-    datetimeoffset dec decimal distinct double else enum except exists extract filter float from group having if in
-    index int integer intersect into is join key lateral like limit materialized nchar not numeric nvarchar offset
-    on only or over partition precision primary real recursive references replace returning rollup row rows select
-    set sets smallint some table text then time timestamp timestamptz timetz tinyint try_cast union unique using
-    values varbinary varbit varchar varying view when where window with year
+    all and any array as between bigint binary bit bpchar by case cast char character check conflict cube datetime
+    datetime2 datetimeoffset dec decimal distinct double else enum except exclude exists extract filter float from
+    group having if in index int integer intersect into is join key lateral like limit materialized nchar not
+    numeric nvarchar offset on only or over partition precision primary real recursive references replace returning
+    rollup row rows select set sets smallint some table text then time timestamp timestamptz timetz tinyint try_cast
+    union unique using values varbinary varbit varchar varying view when where window with year
     """.split()  # noqa: SIM905 - a page of words reads better without quotes
 )
 # T-SQL needs no semicolon between statements, so a parser may take the beginning of the next for a column's alias.
@@ -95,8 +95,8 @@ def doing_words(skeleton: str) -> Counter[str]:
 
 
 def called_words(skeleton: str) -> set[str]:
-    """The words that stand before a bracket and are not known to call nothing there."""
-    return set(_CALL.findall(skeleton)) - _NO_CALL
+    """The words before a bracket that may call something there, with a dot before those that are qualified."""
+    return {"".join(word.split()) for word in _CALL.findall(skeleton)} - _NO_CALL
 
 
 def stray_statement(skeleton: str) -> str | None:

@@ -52,7 +52,16 @@ _ORDINARY = (
     *(exp.Condition, exp.Alias, exp.AtTimeZone, exp.CTE, exp.Check, exp.ColumnConstraint, exp.ColumnConstraintKind),
     *(exp.ColumnDef, exp.Constraint, exp.Cube, exp.DataType, exp.DataTypeParam, exp.Distinct, exp.Fetch, exp.Filter),
     *(exp.ForeignKey, exp.From, exp.Group, exp.GroupingSets, exp.Having, exp.Identifier, exp.IgnoreNulls),
-    *(exp.Index, exp.IndexParameters, exp.Interval, exp.Join, exp.JSONKeyValue, exp.JSONPathPart, exp.Lambda),
+    *(
+        exp.Index,
+        exp.IndexParameters,
+        exp.Interval,
+        exp.Join,
+        exp.JSONKeyValue,
+        exp.JSONPath,
+        exp.JSONPathPart,
+        exp.Lambda,
+    ),
     *(exp.Lateral, exp.Limit, exp.LimitOptions, exp.ObjectIdentifier, exp.Offset, exp.Order, exp.Ordered),
     *(exp.PrimaryKey, exp.Qualify, exp.Reference, exp.RespectNulls, exp.Returning, exp.Rollup, exp.Schema),
     *(exp.Semicolon, exp.SetItem, exp.Slice, exp.Star, exp.Subquery, exp.TableColumn),
@@ -63,14 +72,6 @@ _ORDINARY = (
 # Syntax that the parser represents as functions. An operator (a || b, a -> b) is one too, and calls nothing of a
 # user's.
 _SYNTAX = (exp.And, exp.Array, exp.Binary, exp.Case, exp.Cast, exp.Exists, exp.Extract, exp.If, exp.Or, exp.Xor)
-# Functions with a grammar of their own, which the parser knows by other names than a query writes.
-_WRITTEN = {
-    exp.GroupConcat: ("string_agg",),
-    exp.StrPosition: ("position",),
-    exp.Chr: ("char",),
-    exp.Ceil: ("ceil", "ceiling"),
-}
-
 _FILE_LIKE = frozenset("./\\:*?")
 # SQLite's functions that can be read without brackets, their arguments given in WHERE: files, archives, raw pages.
 _TABLE_FUNCTIONS = frozenset(("fsdir", "zipfile", "sqlite_dbpage", "sqlite_dbdata", "sqlite_dbptr"))
@@ -86,7 +87,7 @@ class Reading:
         kinds: How often each kind of statement occurs, at any depth.
         lists: Names that stand before a list of columns, in lower case.
         tables: The tables named, each as its parts from the outermost (catalog, schema, table).
-        functions: The functions called, each as the names it goes by.
+        functions: The functions called where the parser says where, as written.
         filtered: Per UPDATE and DELETE, whether it is limited to some rows; None where that is in doubt.
         doubt: Why the text may do something else besides, or None.
         tables_doubt: Why it may touch other tables besides, or None.
@@ -112,7 +113,7 @@ class Reading:
         self.kinds: Counter[str] = Counter()
         self.lists: set[str] = set()
         self.tables: list[tuple[Name, ...]] = []
-        self.functions: list[tuple[str, ...]] = []
+        self.functions: list[str] = []
         self.filtered: list[bool | None] = []
         self.doubt: str | None = None
         self.tables_doubt: str | None = None
@@ -209,13 +210,11 @@ def _function(reading: Reading, node: Any) -> None:
     if (isinstance(parent, exp.Dot) and parent.expression is node) or (
         isinstance(parent, exp.Table) and parent.args.get("db") is not None
     ):
-        reading.functions.append((parent.sql().partition("(")[0].lower(),))
+        reading.functions.append(parent.sql().partition("(")[0].lower())
     elif start is not None and end is not None:
         # As written, quotes included: "UPPER" is not upper.
-        reading.functions.append((reading.text[start : end + 1].lower(),))
-    else:
-        names = (name.lower() for name in type(node).sql_names())
-        reading.functions.append((*names, *_WRITTEN.get(type(node), ())))
+        reading.functions.append(reading.text[start : end + 1].lower())
+    # Without a position it has a grammar of its own, or the parser made it up; the text is searched for such calls.
 
 
 def _alias(reading: Reading, node: Any) -> None:
@@ -235,7 +234,7 @@ def _table(reading: Reading, node: Any) -> None:
     if len(names) > 3 or any(quoted and not _FILE_LIKE.isdisjoint(name) for name, quoted in names):
         reading.doubt = "a table may be a file or on another server"
     if last in _TABLE_FUNCTIONS:
-        reading.functions.append((last,))
+        reading.functions.append(last)
     if not (
         reading.has_ctes
         and len(names) == 1
@@ -248,6 +247,7 @@ def _table(reading: Reading, node: Any) -> None:
 _READERS: dict[type, Callable[[Reading, Any], None]] = {
     **dict.fromkeys(_KINDS, _statement),
     exp.Into: _into,
+    exp.NextValueFor: _unknown,  # written without brackets, and draws from a sequence
     exp.Lock: _lock,
     exp.OnConflict: _conflict,
     exp.When: _when,

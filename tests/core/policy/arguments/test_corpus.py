@@ -26,9 +26,10 @@ class Case(NamedTuple):
 def _cases(name: str) -> list[Case]:
     corpus = yaml.safe_load((CORPUS / f"{name}.yaml").read_text(encoding="utf-8"))
     return [
-        Case(name, purpose, kind, group["spec"], value, None if truth == "undecided" else truth)
+        Case(name, purpose, kind, spec, value, None if truth == "undecided" else truth)
         for purpose in ("allowing", "forbidding")
         for group in corpus[purpose]
+        for spec in group.get("specs", [group.get("spec")])
         for kind in ("benign", "hostile")
         for truth, values in group.get(kind, {}).items()
         for value in values
@@ -53,14 +54,17 @@ def test_every_value_is_judged_as_the_corpus_says(name: str) -> None:
         condition = _condition(name, case.spec)
         truth = condition.judge(case.value)
         if truth is not case.truth:
-            wrong.append(f"{case.purpose} {case.spec} {case.value!r}: {truth}, not {case.truth}: {condition.why(case.value)}")
+            wrong.append(f"{case.spec} {case.value!r}: {truth}, not {case.truth}: {condition.why(case.value)}")
     assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_no_hostile_value_opens_a_rule_and_none_that_does_the_forbidden_thing_is_false(name: str) -> None:
-    assert not [case for case in CASES[name] if (case.purpose, case.kind, case.truth) == ("allowing", "hostile", True)]
-    assert not [case for case in CASES[name] if (case.purpose, case.kind, case.truth) == ("forbidding", "hostile", False)]
+    for case in CASES[name]:
+        assert (case.purpose, case.kind, case.truth) not in (
+            ("allowing", "hostile", True),
+            ("forbidding", "hostile", False),
+        )
 
 
 @pytest.mark.parametrize("name", CASES)
