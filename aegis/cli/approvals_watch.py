@@ -39,7 +39,7 @@ def follow(logger: AuditLogger) -> int:
                     seen.add(ticket.id)
                     click.echo(line(ticket))
                     sys.stdout.flush()
-            watch.wait(None)
+            watch.wait(1.0)  # a change is noticed a moment before it can be read: look again in any case
     finally:
         watch.close()
 
@@ -106,7 +106,8 @@ def watch_screen(logger: AuditLogger, approver: str) -> int:
 
         def look() -> None:
             while not stop.is_set():
-                if watch.wait(1.0) and not stop.is_set():
+                watch.wait(1.0)
+                if not stop.is_set():
                     screen.refresh()
                 live.update(screen.render(), refresh=True)
 

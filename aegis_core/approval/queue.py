@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["QueueApprovalHandler"]
 
+_SHORTEST, _LONGEST = 0.004, 1.0
+"""Seconds between looks at the requests that wait: right after something was written, and when nothing happens."""
+
 
 class QueueApprovalHandler:
     """Files requests in the trail's database; people answer with ``aegis approvals`` or the console.
@@ -137,6 +140,7 @@ class _Waiting:
         return future
 
     def _look(self, watch: Any) -> None:
+        pause = _LONGEST
         while True:
             with self._lock:
                 self._futures = {name: still for name, futures in self._futures.items() if (still := _live(futures))}
@@ -150,9 +154,10 @@ class _Waiting:
                 settled = [ticket for ticket in self._approvals.many(waiting) if ticket.state != "pending"]
             except AegisError:
                 settled = []  # the store is away; ask again when it changes or in a while
-                soonest = min(soonest, now_us() + 1_000_000)
             if not settled:
-                watch.wait(max(0.0, (soonest - now_us()) / 1e6) + 0.001)
+                # A change is noticed while it is being written, a moment before it can be read: look again soon.
+                left = max(0.0, (soonest - now_us()) / 1e6) + 0.001
+                pause = _SHORTEST if watch.wait(min(pause, left)) else min(pause * 4, _LONGEST)
                 continue
             with self._lock:
                 done = [(ticket, self._futures.pop(ticket.id, [])) for ticket in settled]
