@@ -30,7 +30,7 @@ class FileWatch:
     def wait(self, timeout: float | None) -> bool:
         """Wait for a change at most ``timeout`` seconds; True if there may have been one, or `wake` was called.
 
-        A change is noticed while it is being written, which is a moment before it can be read: look once more after that.
+        A change is noticed while it is being written, a moment before it can be read: look once more after that.
         """
         if self._notify < 0:
             return self._wait_looking(timeout)
