@@ -33,10 +33,11 @@ def perform(
         action: What was judged.
         tool: The tool; None for the executor.
         executor: The executor, if there is one.
-        enclosing: What doors inside may join; None if they are calls of their own.
+        enclosing: What doors inside may join; None if this has itself joined the call around it.
     """
     outer = ENCLOSING.get()
-    ENCLOSING.set(enclosing)
+    if enclosing is not None:
+        ENCLOSING.set(enclosing)
     try:
         if tool is None:
             from aegis_core.executor import execute  # noqa: PLC0415 - only executors need an event loop here
@@ -49,7 +50,7 @@ def perform(
     finally:
         if enclosing is not None:
             enclosing.end()
-        ENCLOSING.set(outer)  # not reset(): a coroutine may be closed in another context than it ran in
+            ENCLOSING.set(outer)  # not reset(): a coroutine may be closed in another context than it ran in
 
 
 async def aperform(
@@ -60,7 +61,8 @@ async def aperform(
     An outcome is also how a tool's ``StopIteration`` gets out: no coroutine can raise one.
     """
     outer = ENCLOSING.get()
-    ENCLOSING.set(enclosing)
+    if enclosing is not None:
+        ENCLOSING.set(enclosing)
     try:
         if tool is None:
             from aegis_core.executor import aexecute  # noqa: PLC0415 - only executors need an event loop here
@@ -73,7 +75,7 @@ async def aperform(
     finally:
         if enclosing is not None:
             enclosing.end()
-        ENCLOSING.set(outer)
+            ENCLOSING.set(outer)
 
 
 def _required(executor: BaseExecutor | None) -> BaseExecutor:
