@@ -29,14 +29,16 @@ class Enclosing:
         runtime: Whose call it is.
         intent: What is on the trail about it.
         function: The governed function that it runs, if that is known.
+        session: The session block it was made in, if any.
     """
 
-    __slots__ = ("_ticket", "function", "intent", "runtime")
+    __slots__ = ("_ticket", "function", "intent", "runtime", "session")
 
-    def __init__(self, runtime: object, intent: Intent, function: object = None) -> None:
+    def __init__(self, runtime: object, intent: Intent, function: object = None, *, session: object = None) -> None:
         self.runtime = runtime
         self.intent = intent
         self.function = function
+        self.session = session
         self._ticket = [True]  # popped by who joins: of two threads, one
 
     def repeats(self, runtime: object, action: Action, function: object) -> bool:
@@ -53,7 +55,7 @@ class Enclosing:
             and outer.names[2:] == action.names[2:]
             and outer.session_id == action.session_id
             and outer.canonical_params() == action.canonical_params()
-            and self._reaches_here()
+            and self.reaches_here()
         )
 
     def covers(self, decision: Decision) -> bool:
@@ -72,7 +74,8 @@ class Enclosing:
         """Nobody can join any more."""
         self._ticket.clear()
 
-    def _reaches_here(self) -> bool:
+    def reaches_here(self) -> bool:
+        """Whether the present code runs inside of it."""
         return True
 
 
@@ -86,14 +89,15 @@ class Split(Enclosing):
 
     __slots__ = ("_call", "_task", "_thread")
 
-    def __init__(self, runtime: object, call: Call, intent: Intent) -> None:
-        super().__init__(runtime, intent)
+    def __init__(self, runtime: object, call: Call, intent: Intent, *, session: object = None) -> None:
+        super().__init__(runtime, intent, session=session)
         self._call = weakref.ref(call)  # one that nobody can finish any more is not in progress
         task = _present_task()
         self._task = None if task is None else weakref.ref(task)
         self._thread = threading.get_ident()
 
-    def _reaches_here(self) -> bool:
+    def reaches_here(self) -> bool:
+        """Whether this is the task that began the call, or runs for it."""
         call = self._call()
         if call is None or not call.permitted:
             return False

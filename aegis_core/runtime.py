@@ -136,7 +136,7 @@ class Runtime:
             return _joined(outer.intent, action, perform(action, tool, executor=self.executor))
 
         def run_tool(intent: Intent) -> Outcome:
-            enclosing = Enclosing(self, intent, function)
+            enclosing = Enclosing(self, intent, function, session=self._session())
             return perform(intent.action, tool, executor=self.executor, enclosing=enclosing)
 
         call = governed_call(new_id(), action, self, can_edit=can_edit)
@@ -158,7 +158,7 @@ class Runtime:
             return _joined(outer.intent, action, await aperform(action, tool, executor=self.executor))
 
         async def run_tool(intent: Intent) -> Outcome:
-            enclosing = Enclosing(self, intent, function)
+            enclosing = Enclosing(self, intent, function, session=self._session())
             return await aperform(intent.action, tool, executor=self.executor, enclosing=enclosing)
 
         call = governed_call(new_id(), action, self, can_edit=can_edit)
@@ -294,12 +294,21 @@ class Runtime:
         await self.aclose()
 
     def principal(self) -> tuple[str | None, str | None, str]:
-        """Agent, user and session of calls made here and now that do not say otherwise."""
+        """Agent, user and session of calls made here and now that do not say otherwise.
+
+        They are those of the call whose tool makes them, unless that tool has entered a session since.
+        """
+        session, outer = self._session(), ENCLOSING.get()
+        if outer is not None and outer.runtime is self and outer.session is session and outer.reaches_here():
+            action = outer.intent.action
+            return action.agent, action.user, action.session_id or self.session_id
+        if session is None:
+            return self.agent, self.user, self.session_id
+        return session.agent, session.user, session.id
+
+    def _session(self) -> Session | None:
         sessions = _SESSIONS.get()
-        session = sessions.get(self) if sessions else None
-        return (
-            (self.agent, self.user, self.session_id) if session is None else (session.agent, session.user, session.id)
-        )
+        return sessions.get(self) if sessions else None
 
     def __repr__(self) -> str:
         return f"Runtime(policy={self._policy!r}, mode={self.mode!r})"
@@ -427,7 +436,7 @@ class Runtime:
     def _begun(self, call: Call) -> Call:
         intent = call.intent
         if intent is not None:
-            ENCLOSING.set(Split(self, call, intent))
+            ENCLOSING.set(Split(self, call, intent, session=self._session()))
         return call
 
 

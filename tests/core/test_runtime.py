@@ -111,6 +111,27 @@ def test_calls_belong_to_the_runtimes_principal_and_session_unless_they_say_othe
     ]
 
 
+def test_what_a_tool_calls_belongs_to_its_calls_principal_unless_it_enters_a_session_of_its_own():
+    governed = runtime(agent="bot", user="eve", session_id="home")
+    inner = SEND.replace(params={"to": "bob"})
+
+    def tool(_arguments: dict[str, Any]) -> None:
+        governed.run(inner, echo)
+        with governed.session("own", agent="helper"):
+            governed.run(inner, echo)
+
+    governed.run(SEND.replace(agent="clerk", session_id="thread"), tool)
+    with governed.session("trip"):
+        call = governed.begin(SEND.replace(agent="clerk", session_id="thread"))
+        tool({})
+        call.finish()
+        governed.run(inner, echo)
+    seen = [(r.action.agent, r.action.session_id) for r in records(governed) if isinstance(r, Intent)]
+    wrapped = [("clerk", "thread"), ("clerk", "thread"), ("helper", "own")]
+    assert seen == [*wrapped, *wrapped, ("bot", "trip")]
+    assert governed.principal() == ("bot", "eve", "home")
+
+
 def test_a_runtime_without_a_session_has_one_of_its_own():
     one, other = runtime(), runtime()
     assert one.session_id != other.session_id
