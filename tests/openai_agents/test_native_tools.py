@@ -183,7 +183,12 @@ async def test_a_local_shells_executor_is_governed(approval: str, ran: int):
 async def test_a_local_shell_cannot_interrupt_the_run_and_asks_the_runtimes_handler():
     requests: list[Any] = []
     seen = world("local_shell", "approve", _edit(command=["ls"]), param_contains={"command": "rm"})
-    await calling(LocalShellTool(lambda request: requests.append(request) or "ok"), LOCAL, seen, interrupt=True)
+
+    def execute(request: Any) -> str:
+        requests.append(request)
+        return "ok"
+
+    await calling(LocalShellTool(execute), LOCAL, seen, interrupt=True)
     (request,) = requests
     assert request.data.action.command == ["ls"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,3 +35,9 @@ def __getattr__(name: str) -> Any:
         raise ImportError(
             f"{name} needs the OpenAI Agents SDK: pip install 'aegis-agents[openai-agents]'", name=error.name
         ) from None
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "agents":
+            raise
+        raise ImportError(
+            f"{name} knows openai-agents 0.24, and {version('openai-agents')} is installed: {error}", name=error.name
+        ) from error

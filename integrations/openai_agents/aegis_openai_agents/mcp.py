@@ -85,11 +85,13 @@ class _Calls(NamedTuple):
         self, tool: str, arguments: dict[str, Any] | None, send: Callable[[dict[str, Any] | None], Awaitable[Any]]
     ) -> Any:
         """Govern one call; ``send`` makes it."""
-        sent: list[Any] = []
+        answer: Any = None
+        value: dict[str, Any] = {}  # the answer as on the wire, which the trail and result rules know
 
         async def execute(judged: dict[str, Any]) -> Reply:
-            sent.append(await send(judged if judged or arguments is not None else None))
-            value = sent[0].model_dump(mode="json", by_alias=True, exclude_none=True)
+            nonlocal answer, value
+            answer = await send(judged if judged or arguments is not None else None)
+            value = answer.model_dump(mode="json", by_alias=True, exclude_none=True)
             failure = _failure(value)
             told = _REPORTS.get()
             if failure is not None and told is not None:
@@ -102,9 +104,7 @@ class _Calls(NamedTuple):
             return CallToolResult.model_validate(refusal)
         if result.exception is not None:
             raise result.exception
-        # Result rules may have changed it; else it is the server's very answer.
-        unchanged = result.data == sent[0].model_dump(mode="json", by_alias=True, exclude_none=True)
-        return sent[0] if unchanged else type(sent[0]).model_validate(result.data)
+        return answer if result.data == value else type(answer).model_validate(result.data)
 
 
 @functools.cache
@@ -127,7 +127,7 @@ def _own_call_tool(cls: type[MCPServer]) -> Callable[..., Awaitable[Any]]:
     return call_tool
 
 
-class _WithSession:
+class _WithSession(MCPServer):
     """A server of the SDK. All its calls, retries too, leave through its sessions."""
 
     _aegis_calls: _Calls

@@ -14,9 +14,10 @@ from aegis_openai_agents import sdk
 from aegis_openai_agents.arguments import Arguments, Reader, Unreadable
 from aegis_openai_agents.door import Door
 from aegis_openai_agents.mcp import reports
+from aegis_openai_agents.output import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Iterable
 
     from agents.tool_context import ToolContext
 
@@ -92,6 +93,8 @@ class _Governed:
     Attributes:
         door: What its calls go through.
         original: The tool, not governed.
+        bare: The same, raising what its work raises.
+        reader: Reads its arguments.
     """
 
     def __init__(self, original: FunctionTool, door: Door, tool: FunctionTool) -> None:
@@ -99,8 +102,8 @@ class _Governed:
         self.door = door
         self.original = original
         self._tool = tool
-        self._bare = sdk.bare(original)
-        self._reader = Reader(original)
+        self.bare = sdk.bare(original)
+        self.reader = Reader(original)
         self._server = None if binding is None else binding.server
         self._name = original.name if binding is None else binding.tool
 
@@ -114,20 +117,20 @@ class _Governed:
 
     async def __call__(self, context: ToolContext[Any], input: str) -> Any:  # noqa: A002 - as the SDK calls it
         try:
-            arguments = self._reader.read(input)
+            arguments = self.reader.read(input)
         except Unreadable as error:
             if self.door.runtime.enforced:
                 refusal = await self.door.refuse(context, self._name, input, error, server=self._server)
                 return sdk.refuse(context, refusal)
             arguments = Arguments(input, {"arguments": input})
         action = self.door.action(context, self._name, arguments.judged, server=self._server)
-        result = await self.door.run(context, action, self._work(context, arguments))
-        return await self._answer(result, context, input)
+        work = _Work(self, context, arguments)
+        return await self._answer(await self.door.run(context, action, work.run), work)
 
     async def needs_approval(self, context: Any, params: dict[str, Any], call_id: str) -> bool:
         """Whether the run is to be interrupted: by the tool's own setting, or by the policy."""
         text = json.dumps(params)
-        arguments = self._reader.read(text)
+        arguments = self.reader.read(text)
         action = self.door.action(None, self._name, arguments.judged, server=self._server, call_id=call_id)
         must = await self.door.must_interrupt(action)
         return must or await sdk.needs_approval_itself(self.original, context, text, call_id)
@@ -135,38 +138,54 @@ class _Governed:
     async def rejected(self, item: dict[str, Any]) -> None:
         """Put on record that this call of the model's was rejected through the run's state."""
         try:
-            arguments = self._reader.read(item["arguments"])
+            arguments = self.reader.read(item["arguments"])
         except Unreadable:
             return  # It never was a call.
         call_id = item["call_id"]
         action = self.door.action(None, self._name, arguments.judged, server=self._server, call_id=call_id)
         await self.door.reject(action)
 
-    def _work(self, context: ToolContext[Any], given: Arguments) -> Callable[[dict[str, Any]], Awaitable[Any]]:
-        async def execute(judged: dict[str, Any]) -> Any:
-            arguments = given
-            if judged != given.judged:
-                arguments = self._reader.rewrite(judged)
-                context.tool_arguments = arguments.text
-            if arguments.error is not None:
-                raise arguments.error
-            try:
-                with reports() as failures:
-                    value = await sdk.invoke(self._bare, context, arguments.text, arguments.prepared)
-            except asyncio.CancelledError as cancelled:
-                cancelled.aegis_still_running = sdk.is_sync(self.original)  # type: ignore[attr-defined]
-                raise
-            return Reply(value, failed=failures[0]) if failures else value
-
-        return execute
-
-    async def _answer(self, result: Result, context: ToolContext[Any], text: str) -> Any:
+    async def _answer(self, result: Result, work: _Work) -> Any:
         """What the SDK is given for the result."""
         error = result.exception
         if result.refused:
-            return sdk.refuse(context, result.error or "the call did not run")
+            return sdk.refuse(work.context, result.error or "the call did not run")
         if isinstance(error, Unreadable):
-            return sdk.refuse(context, f"{self._name}: {error}. The call did not run.")
+            return sdk.refuse(work.context, f"{self._name}: {error}. The call did not run.")
         if isinstance(error, Exception):
-            return await sdk.fail(self._tool, self.original, error, context, text)
-        return result.data
+            return await sdk.fail(self._tool, self.original, error, work.context, work.arguments.text)
+        return work.output.after(result.data)
+
+
+class _Work:
+    """One execution of a tool.
+
+    Attributes:
+        context: The call's.
+        arguments: The call's.
+        output: What came of it, once it has run.
+    """
+
+    output: Output
+
+    def __init__(self, call: _Governed, context: ToolContext[Any], arguments: Arguments) -> None:
+        self.context = context
+        self.arguments = arguments
+        self._call = call
+
+    async def run(self, judged: dict[str, Any]) -> Reply:
+        """Run the tool with the arguments that were judged."""
+        call, context, arguments = self._call, self.context, self.arguments
+        if judged != arguments.judged:
+            arguments = call.reader.rewrite(judged)
+            context.tool_arguments = arguments.text
+        if arguments.error is not None:
+            raise arguments.error
+        try:
+            with reports() as failures:
+                value = await sdk.invoke(call.bare, context, arguments.text, arguments.prepared)
+        except asyncio.CancelledError as cancelled:
+            cancelled.aegis_still_running = sdk.is_sync(call.original)  # type: ignore[attr-defined]
+            raise
+        self.output = Output(value)
+        return Reply(self.output.known, failed=failures[0] if failures else None)
