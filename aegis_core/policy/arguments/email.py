@@ -7,9 +7,6 @@ quoted local parts, routes, encoded words) is undecided.
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from email.utils import getaddresses
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -19,24 +16,13 @@ from aegis_core.policy.conditions.truth import all_of
 
 __all__ = ["EmailCondition", "EmailSpec"]
 
-_LOCAL = r"(?!')[A-Za-z0-9_+\-']++(?<!')(?:\.(?!')[A-Za-z0-9_+\-']++(?<!'))*+"
-_DOMAIN = r"(?!-)[A-Za-z0-9\-]++(?<!-)(?:\.(?!-)[A-Za-z0-9\-]++(?<!-))*+"
-_ADDRESS = re.compile(rf"{_LOCAL}@{_DOMAIN}")
-_ENTRY = re.compile(
-    rf"""
-    \ *+ (?: (?: "[^"\\]*+"\ *+ | [^"\\<>()\[\]:;@,]*+ ) <({_LOCAL}@{_DOMAIN})> | ({_LOCAL}@{_DOMAIN}) )
-    \ *+ (?: ,(?!\ *+\Z) | \Z )
-    """,
-    re.VERBOSE,
-)
-_LISTED_DOMAIN = re.compile(rf"(?:\*\.)?{_DOMAIN}")
-_MEANINGFUL = '<>@,;:"\\().'
-
 
 def _domains(value: object) -> object:
+    from aegis_core.policy.arguments.email_text import is_domain  # noqa: PLC0415 - patterns, compiled on use
+
     domains = tuple(domain.lower() for domain in listed(value))
     for domain in domains:
-        if not _LISTED_DOMAIN.fullmatch(domain):
+        if not is_domain(domain):
             raise ValueError(
                 f"{domain!r} is not a domain; write 'example.com', or '*.example.com' for those below it (xn-- where "
                 "not ASCII)"
@@ -45,9 +31,11 @@ def _domains(value: object) -> object:
 
 
 def _addresses(value: object) -> object:
+    from aegis_core.policy.arguments.email_text import is_address  # noqa: PLC0415 - patterns, compiled on use
+
     addresses = listed(value)
     for address in addresses:
-        if not _ADDRESS.fullmatch(address):
+        if not is_address(address):
             raise ValueError(f"{address!r} is not a plain address; write 'name@example.com'")
     return addresses
 
@@ -84,11 +72,14 @@ class EmailSpec(ArgumentSpec):
 class EmailCondition(ArgumentTest):
     """A compiled `EmailSpec`."""
 
-    __slots__ = ("_addresses", "_domains", "_folded", "_parents")
+    __slots__ = ("_addresses", "_domains", "_folded", "_parents", "_read")
 
     limit = 8192
 
     def __init__(self, spec: EmailSpec) -> None:
+        from aegis_core.policy.arguments.email_text import read_addresses  # noqa: PLC0415 - patterns, compiled on use
+
+        self._read = read_addresses
         domains = spec.domains or ()
         self._domains = frozenset(domain for domain in domains if not domain.startswith("*"))
         self._parents = tuple(domain[1:] for domain in domains if domain.startswith("*"))
@@ -96,17 +87,9 @@ class EmailCondition(ArgumentTest):
         self._folded = frozenset(_mailbox(address) for address in self._addresses)
 
     def _look(self, value: str) -> Verdict:
-        if not value.isprintable():
-            return None, "it has a control or invisible character, or a line break", ""
-        if not value.isascii():
-            normal = unicodedata.normalize("NFKC", value)
-            if any(normal.count(character) != value.count(character) for character in _MEANINGFUL):
-                return None, "it has a look-alike of a character that means something in an address", ""
-        addresses = _read(value)
-        if addresses is None:
-            return None, "it is not a plain list of addresses such as 'a@b.com, Bob <bob@b.com>'", ""
-        if [address for _, address in getaddresses([value])] != addresses:
-            return None, "the standard library reads other addresses in it", ""
+        addresses, problem = self._read(value)
+        if problem is not None:
+            return None, problem, ""
         truths = [self._belongs(_with_domain_lowered(address)) for address in addresses]
         truth = all_of(truths)
         if truth:
@@ -127,21 +110,6 @@ class EmailCondition(ArgumentTest):
         if domain in self._domains or domain.endswith(self._parents) or address in self._addresses:
             return True
         return None if _mailbox(address) in self._folded else False
-
-
-def _read(value: str) -> list[str] | None:
-    """The addresses of a plain list, or None if it is anything else."""
-    if "=?" in value:  # an encoded word, which may decode to an address
-        return None
-    addresses: list[str] = []
-    position = 0
-    while position < len(value) or not addresses:
-        entry = _ENTRY.match(value, position)
-        if entry is None:
-            return None
-        addresses.append(entry[1] or entry[2])
-        position = entry.end()
-    return addresses
 
 
 def _with_domain_lowered(address: str) -> str:

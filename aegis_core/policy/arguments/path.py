@@ -9,8 +9,6 @@ from __future__ import annotations
 import ntpath
 import os
 import posixpath
-import re
-import unicodedata
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -19,62 +17,6 @@ from aegis_core.policy.arguments.verdict import ArgumentSpec, ArgumentTest, Glob
 from aegis_core.policy.names import fold
 
 __all__ = ["PathCondition", "PathSpec"]
-
-_DOUBTS = {
-    "home": "it begins with '~', which many tools expand",
-    "edge": "it begins or ends with white space, which many tools strip",
-    "dots": "it has a '..' segment, or dots or spaces that some systems read as one",
-    "encoded": "it is percent-encoded, and the tool may decode it",
-    "expand": "it has a variable, braces or a pattern that a shell or a library may expand",
-    "backslash": "it has a backslash, which separates segments elsewhere",
-    "network": "it begins with two separators, which on some systems name another machine or a device",
-    "scheme": "it begins like a drive or a URL",
-    "slash": "it has a slash, and the style is windows",
-    "relative": "it depends on the current drive or folder",
-    "device": "it names a device",
-    "stream": "it names a stream of a file, or has a character Windows does not allow",
-    "trailing": "a segment ends with a dot or a space, which Windows drops",
-    "short": "it may be the 8.3 name of another file",
-}
-
-_COMMON = r"""
-    (?P<home>\A~)
-  | (?P<edge>\A\ |\ \Z)
-  | (?P<encoded>%(?:[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}))
-"""
-_POSIX = re.compile(
-    _COMMON
-    + r"""
-  | (?P<backslash>\\)
-  | (?P<network>\A//)
-  | (?P<scheme>\A[^/]*:)
-  | (?P<dots>(?:\A|/)\.[. ]|[. ]\.(?=/|\Z))
-  | (?P<expand>\$[A-Za-z_{(]|[{`]|(?:\A|/)\.[*?\[])
-""",
-    re.VERBOSE,
-)
-_WINDOWS = re.compile(
-    _COMMON
-    + r"""
-  | (?P<slash>/)
-  | (?P<network>\A\\\\)
-  | (?P<relative>\A\\|\A[A-Za-z]:(?!\\))
-  | (?P<dots>(?:\A|\\)\.[. ])
-  | (?P<trailing>[^\\][. ](?=\\|\Z)|\\\ +(?=\\|\Z))
-  | (?P<expand>%[^%\\]*%|[{`])
-  | (?P<stream>(?<!\A[A-Za-z]):|[<>|?*"])
-  | (?P<short>~[0-9])
-  | (?P<device>(?:\A|\\)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])(?=[\\.]|\Z))
-""",
-    re.VERBOSE | re.IGNORECASE,
-)
-# Most paths are plainly harmless, and one look tells: words with single dots and spaces inside. What this passes has
-# none of the doubts.
-_PLAIN_POSIX = re.compile(r"/?+(?:\.?[\w\-+@=,()&'#]++(?:[. ][\w\-+@=,()&'#]++)*+(?:/(?!/)|\Z))++", re.ASCII)
-# Characters that mean something in a path; a character that *becomes* one of these under NFKC may mean it to somebody.
-_MEANINGFUL = "./\\:~%$*?[{ "
-# NFKC leaves these alone, but legacy code pages turn them into a slash or a backslash.
-_BEST_FIT = re.compile("[\u2044\u2215\u2216\u29f5\u29f8\u29f9\u00a5\u20a9]")
 
 
 class PathSpec(ArgumentSpec):
@@ -111,37 +53,21 @@ class PathSpec(ArgumentSpec):
     def _coherent(self) -> PathSpec:
         if self.under is None and self.name is None:
             raise ValueError("asks nothing of the path; name 'under', 'name' or both")
+        from aegis_core.policy.arguments.path_text import path_problem  # noqa: PLC0415 - patterns, compiled on use
+
         if self.base is not None:
-            if problem := _literal_problem(self.base, self.style):
+            if problem := path_problem(self.base, self.style):
                 raise ValueError(f"base {self.base!r}: {problem}")
             if not _absolute(self.base, self.style):
                 raise ValueError(f"base {self.base!r} must be an absolute path")
         for folder in self.under or ():
-            if problem := _literal_problem(folder, self.style):
+            if problem := path_problem(folder, self.style):
                 raise ValueError(f"under {folder!r}: {problem}; write the folder out")
         if len({_absolute(folder, self.style) for folder in self.under or ()}) > 1 and self.base is None:
             raise ValueError("under mixes absolute and relative folders; give a base, or use one kind")
         if self.resolve and (self.style == "windows") != (os.name == "nt"):
             raise ValueError(f"resolve follows links on this machine, whose paths are not of style {self.style!r}")
         return self
-
-
-def _literal_problem(path: str, style: str) -> str | None:
-    """Why two readers may not agree on what this text means as a path, or None."""
-    if style == "posix" and _PLAIN_POSIX.fullmatch(path):
-        return None
-    if not path:
-        return "it is empty"
-    if not path.isprintable():
-        return "it has a control or invisible character"
-    if found := (_WINDOWS if style == "windows" else _POSIX).search(path):
-        return _DOUBTS[found.lastgroup or ""]
-    if not path.isascii():
-        normal = unicodedata.normalize("NFKC", path)
-        changed = normal != path and any(normal.count(character) != path.count(character) for character in _MEANINGFUL)
-        if changed or _BEST_FIT.search(path):
-            return "it has a look-alike of a dot, a separator or another character that means something in a path"
-    return None
 
 
 def _absolute(path: str, style: str) -> bool:
@@ -151,11 +77,14 @@ def _absolute(path: str, style: str) -> bool:
 class PathCondition(ArgumentTest):
     """A compiled `PathSpec`."""
 
-    __slots__ = ("_absolute", "_base", "_flavour", "_folded", "_names", "_resolve", "_roots", "_style")
+    __slots__ = ("_absolute", "_base", "_flavour", "_folded", "_names", "_problem", "_resolve", "_roots", "_style")
 
     limit = 4096
 
     def __init__(self, spec: PathSpec) -> None:
+        from aegis_core.policy.arguments.path_text import path_problem  # noqa: PLC0415 - patterns, compiled on use
+
+        self._problem = path_problem
         self._style = spec.style
         self._flavour = ntpath if spec.style == "windows" else posixpath
         self._resolve = spec.resolve
@@ -166,7 +95,7 @@ class PathCondition(ArgumentTest):
         self._folded = tuple(fold(root) for root in self._roots)
 
     def _look(self, value: str) -> Verdict:
-        if problem := _literal_problem(value, self._style):
+        if problem := self._problem(value, self._style):
             return None, problem, ""
         path = self._normal(value)
         written = self._judge(path, self._roots)

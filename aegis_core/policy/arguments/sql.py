@@ -7,19 +7,19 @@ the last node, is undecided.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from aegis_core.policy.arguments.sql_names import Functions, Tables
-from aegis_core.policy.arguments.sql_text import Dialect, called_words, doing_words, stray_statement, text_problem
 from aegis_core.policy.arguments.verdict import ArgumentSpec, ArgumentTest, Globs, MissingExtra, Verdict, Words
 from aegis_core.policy.conditions.truth import all_of
 
 if TYPE_CHECKING:
     from aegis_core.policy.arguments.sql_tree import Reading
 
-__all__ = ["SqlCondition", "SqlSpec"]
+__all__ = ["Dialect", "SqlCondition", "SqlSpec"]
+
+Dialect = Literal["postgres", "mysql", "sqlite", "duckdb", "tsql"]
 
 _STATEMENTS = (
     *("select", "insert", "update", "delete", "merge", "truncate", "create", "drop", "alter", "grant", "revoke"),
@@ -93,45 +93,28 @@ class SqlCondition(ArgumentTest):
         MissingExtra: If sqlglot is not installed.
     """
 
-    __slots__ = ("_dialect", "_functions", "_read", "_shape", "_spec", "_statements", "_tables")
+    __slots__ = ("_functions", "_reader", "_statements", "_tables", "_where_required")
 
     limit = 16_384
 
     def __init__(self, spec: SqlSpec) -> None:
-        try:  # the parser and what needs it are loaded when a policy first uses them: it is large
-            from sqlglot.dialects.dialect import Dialect as Parser  # noqa: PLC0415
-
-            from aegis_core.policy.arguments.sql_shape import Shape  # noqa: PLC0415
-            from aegis_core.policy.arguments.sql_tree import read  # noqa: PLC0415
-        except ImportError:
+        try:  # The parser is large, and loaded when a policy first uses it.
+            from aegis_core.policy.arguments.sql_reader import Reader  # noqa: PLC0415
+        except ModuleNotFoundError:
             raise MissingExtra("param_sql", "sql") from None
-        self._spec = spec
-        self._dialect = Parser.get_or_raise(spec.dialect or "")
-        self._shape = Shape(self._dialect)
-        self._read = read
+        from aegis_core.policy.arguments.sql_names import Functions, Tables  # noqa: PLC0415 - as above
+
+        self._reader = Reader(spec.dialect)
+        self._where_required = spec.where_required
         self._statements = frozenset(spec.statements or ())
         self._tables = Tables(spec.tables, spec.dialect) if spec.tables else None
         self._functions = Functions(spec.functions, spec.dialect)
 
     def _look(self, value: str) -> Verdict:
-        dialect = self._spec.dialect
-        problem, skeleton = text_problem(value, dialect)
-        if problem is not None:
-            return None, problem, ""
-        tokens = self._dialect.tokenize(value)
-        problem = self._shape.problem(tokens)
-        if problem is not None:
-            return None, problem, ""
-        # Only PostgreSQL and DuckDB are known to fold unquoted names to lower case, SQLite and DuckDB to ignore case.
-        # Without context: what the parser cannot parse it writes to a log, and the text may hold secrets.
-        parsed = self._dialect.parser(error_message_context=0).parse(tokens, value)
-        reading = self._read(value, parsed, lowers=dialect in _LOWERING)
-        problem = reading.doubt or (
-            "it holds no statement" if not reading.kinds else _unread(skeleton, dialect, reading)
-        )
-        if problem is not None:
-            return None, problem, ""
-        if stranger := self._functions.stranger([*reading.functions, *_unseen_calls(skeleton, reading)]):
+        reading = self._reader.read(value)
+        if reading.doubt is not None:
+            return None, reading.doubt, ""
+        if stranger := self._functions.stranger(reading.functions):
             return None, "it calls a function that is not known to be harmless", stranger
         return self._judge(reading)
 
@@ -144,7 +127,7 @@ class SqlCondition(ArgumentTest):
             )
         if self._tables is not None:
             verdicts.append(self._tables.judge(reading))
-        if self._spec.where_required and reading.filtered:
+        if self._where_required and reading.filtered:
             truth = all_of(reading.filtered)
             verdicts.append((truth, f"{_HOW_MANY[truth]} of its changes are plainly limited by a WHERE", ""))
         for wanted in (False, None):
@@ -154,24 +137,4 @@ class SqlCondition(ArgumentTest):
         return verdicts[0] if verdicts else (True, "it changes nothing that needs a WHERE", "")
 
 
-_LOWERING = frozenset(("postgres", "duckdb", "sqlite"))
 _HOW_MANY = {True: "all", False: "none", None: "not all"}
-
-
-def _unseen_calls(skeleton: str, reading: Reading) -> list[str]:
-    """What looks like a call of a function in the text, and is none to the parser."""
-    seen = {name.rpartition(".")[2] for name in reading.functions} | reading.lists
-    seen |= {table[-1][0].lower() for table in reading.tables}
-    return [word for word in called_words(skeleton) if word.removeprefix(".") not in seen]
-
-
-def _unread(skeleton: str, dialect: Dialect | None, reading: Reading) -> str | None:
-    """A word in the text that does something, and that the parser did not see as such."""
-    if dialect in ("tsql", None) and (word := stray_statement(skeleton)):
-        return f"it has the word {word!r}, which begins a statement in T-SQL"
-    if reading.kinds.keys() <= {"grant", "revoke"}:  # they name statements without being ones
-        return None
-    for word, count in doing_words(skeleton).items():
-        if reading.kinds[word] < count:
-            return f"it has the word {word!r} where the parser sees no such statement"
-    return None

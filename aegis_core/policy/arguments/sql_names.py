@@ -12,7 +12,7 @@ from aegis_core.policy.names import fold
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aegis_core.policy.arguments.sql_text import Dialect
+    from aegis_core.policy.arguments.sql import Dialect
     from aegis_core.policy.arguments.sql_tree import Name, Reading
     from aegis_core.policy.arguments.verdict import Verdict
     from aegis_core.policy.globs import Glob

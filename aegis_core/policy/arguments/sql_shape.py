@@ -34,7 +34,12 @@ _PREFIX_NAMES = frozenset(("CONNECT_BY_ROOT", "PRIOR", "VARIADIC"))
 _MAX_PREFIX_NAMES = 4
 
 _OPENING = frozenset((TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE))
-_CLOSING = frozenset((TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END))
+_CLOSING = {
+    TokenType.R_PAREN: TokenType.L_PAREN,
+    TokenType.R_BRACKET: TokenType.L_BRACKET,
+    TokenType.R_BRACE: TokenType.L_BRACE,
+    TokenType.END: TokenType.CASE,
+}
 _JOINS = frozenset((TokenType.JOIN, TokenType.STRAIGHT_JOIN))
 _CONDITIONS = frozenset((TokenType.ON, TokenType.USING))
 # What ends a row of prefixes: between two of these the parser does not descend.
@@ -87,18 +92,20 @@ class Shape:
 
     def _costly(self, tokens: Sequence[Token]) -> str | None:
         """What would take the parser, or the stack it runs on, too far."""
-        pending: list[int] = []  # per open bracket, the joins around it that still miss their condition
+        # Per open bracket, what it is and the joins around it that still miss their condition.
+        pending: list[tuple[TokenType, int]] = []
         joins = angles = work = 0
         counts = dict.fromkeys(_MAX_OF, 0)
         before: TokenType | None = None
         for token in tokens:
             kind = token.token_type
             if kind in _OPENING:
-                pending.append(joins)
+                pending.append((kind, joins))
                 if len(pending) > _MAX_DEPTH:
                     return f"it is nested more than {_MAX_DEPTH} deep"
-            elif kind in _CLOSING and pending:
-                joins = pending.pop()
+            elif kind in _CLOSING:
+                if pending and pending[-1][0] is _CLOSING[kind]:
+                    joins = pending.pop()[1]
             elif kind in _JOINS:
                 joins += 1
             elif kind in _CONDITIONS and joins:

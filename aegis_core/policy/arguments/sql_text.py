@@ -10,16 +10,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from typing import Literal
+from typing import TYPE_CHECKING
 
-__all__ = ["Dialect", "called_words", "doing_words", "stray_statement", "text_problem"]
+if TYPE_CHECKING:
+    from aegis_core.policy.arguments.sql import Dialect
 
-Dialect = Literal["postgres", "mysql", "sqlite", "duckdb", "tsql"]
+__all__ = ["called_words", "doing_words", "stray_statement", "text_problem"]
 
 _LITERALS = r"""'[^']*+'|"[^"]*+\""""
 _PLAIN_COMMENT = r"/\*(?![!+M])(?:[^*/]|\*(?!/)|/(?!\*))*+\*/"
 _SPACED_DASHES = r"--(?=[ \t\n]|\Z)[^\n]*+"
-_CUTS = {
+_CUTS: dict[Dialect | None, str] = {
     "postgres": rf"{_LITERALS}|--[^\n]*+|{_PLAIN_COMMENT}",
     "duckdb": rf"{_LITERALS}|--[^\n]*+|{_PLAIN_COMMENT}",
     "sqlite": rf"{_LITERALS}|`[^`]*+`|\[[^\]]*+\]|--[^\n]*+|{_PLAIN_COMMENT}",
@@ -68,7 +69,7 @@ def text_problem(text: str, dialect: Dialect | None) -> tuple[str | None, str]:
 # --- a second look at what the parser says the text does -------------------------------------------------------------
 
 _DOING = re.compile(r"\b(?:select|insert|update|delete|merge|drop|create|alter|grant|revoke|truncate(?!\s*\())\b")
-_CALL = re.compile(r"((?:\.\s*+)?+[^\W\d][\w$]*+)[\s\x00]*+\(")
+_CALL = re.compile(r"((?:\.\s*+)?+(?<![\w$])[^\W\d][\w$]*+)[\s\x00]*+\(")
 # Words before a bracket that call nothing: syntax, and the names of types that take a size.
 _NO_CALL = frozenset(
     """

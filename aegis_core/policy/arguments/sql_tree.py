@@ -118,6 +118,13 @@ class Reading:
         self.doubt: str | None = None
         self.tables_doubt: str | None = None
 
+    @classmethod
+    def of_doubt(cls, doubt: str) -> Reading:
+        """The reading of a text that was not read."""
+        reading = cls("", lowers=False)
+        reading.doubt = doubt
+        return reading
+
 
 def read(text: str, statements: Sequence[exp.Expr | None], *, lowers: bool) -> Reading:
     """Read the statements of a text.

@@ -7,12 +7,10 @@ them understands (userinfo, backslashes, white space, decimal IP addresses, perc
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from aegis_core.policy.arguments.addresses import inner_ipv4, is_private_address, is_private_name
 from aegis_core.policy.arguments.verdict import (
     ArgumentSpec,
     ArgumentTest,
@@ -22,39 +20,23 @@ from aegis_core.policy.arguments.verdict import (
     Verdict,
     listed,
 )
-from aegis_core.policy.names import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aegis_core.policy.arguments.url_hosts import Host
+
 __all__ = ["UrlCondition", "UrlSpec"]
 
-# A host name every parser leaves as it is, case aside; the last label of a name does not begin with a digit, or it
-# may be an address.
-_NAME = r"(?:[A-Za-z0-9_][A-Za-z0-9_\-]*+\.)*+[A-Za-z][A-Za-z0-9\-]*+"
-_URL = re.compile(
-    rf"""
-    ([A-Za-z][A-Za-z0-9+.\-]*+)://
-    (?:({_NAME})(?![^:/?\#])|([^/?\#@:\[\]%\\\ ]++|\[[0-9A-Fa-f:.]++\]))
-    (?::([0-9]{{1,5}}+))?
-    (/[^?\#\\\ ]*+)?
-    (?:\?[^\#\\\ ]*+)?(?:\#[^\\\ ]*+)?
-    """,
-    re.VERBOSE,
-)
-_PLAIN_NAME = re.compile(_NAME)
-_LISTED_NAME = re.compile(rf"\*|(?:\*\.)?{_NAME}")
 _DEFAULT_PORTS = {"ftp": 21, "http": 80, "https": 443, "ws": 80, "wss": 443}
-_UNSETTLED_PATH = re.compile(r"//|/\.|\\|;|%(?!20|[89A-Fa-f][0-9A-Fa-f])|%20(?=/|\Z)")
-_LOOPBACK = ("localhost", IPv4Address("127.0.0.1"), IPv6Address("::1"))
-
-Host = str | IPv4Address | IPv6Address
 
 
 def _hosts(value: object) -> object:
+    from aegis_core.policy.arguments.url_hosts import is_listable  # noqa: PLC0415 - patterns, compiled on use
+
     hosts = tuple(host.lower() for host in listed(value))
     for host in hosts:
-        if not isinstance(_address(host), IPv4Address | IPv6Address) and not _LISTED_NAME.fullmatch(host):
+        if not is_listable(host):
             raise ValueError(
                 f"{host!r} is not a host; write 'example.com', '*.example.com' for those below it, '*' or an IP "
                 "address, without scheme, port or path, and in its xn-- form where it is not ASCII"
@@ -129,18 +111,26 @@ class UrlCondition(ArgumentTest):
         MissingExtra: If ada-url is not installed.
     """
 
-    __slots__ = ("_ada", "_any_host", "_checks", "_hosts", "_parents", "_paths", "_ports", "_private", "_schemes")
+    __slots__ = (
+        *("_also_known_as", "_any_host", "_checks", "_hosts", "_is_private", "_is_settled", "_parents", "_paths"),
+        *("_ports", "_private", "_read", "_schemes"),
+    )
 
     limit = 8192
 
     def __init__(self, spec: UrlSpec) -> None:
-        try:
-            from ada_url import URL  # noqa: PLC0415 - a C++ parser, loaded when a policy first uses it
-        except ImportError:
+        try:  # The parser is C++, and loaded when a policy first uses it.
+            from aegis_core.policy.arguments.url_text import is_settled_path, read_url  # noqa: PLC0415
+        except ModuleNotFoundError:
             raise MissingExtra("param_url", "url") from None
-        self._ada = URL
+        from aegis_core.policy.arguments.url_hosts import also_known_as, is_private, parse_host  # noqa: PLC0415
+
+        self._read = read_url
+        self._is_settled = is_settled_path
+        self._also_known_as = also_known_as
+        self._is_private = is_private
         hosts = spec.hosts or ()
-        self._hosts = frozenset(_address(host) for host in hosts)
+        self._hosts = frozenset(parse_host(host) for host in hosts)
         self._parents = tuple(host[1:] for host in hosts if host.startswith("*."))
         self._any_host = "*" in hosts
         self._schemes = frozenset(spec.schemes or ())
@@ -160,14 +150,10 @@ class UrlCondition(ArgumentTest):
         )
 
     def _look(self, value: str) -> Verdict:
-        found = _URL.fullmatch(value)
-        if found is None or not value.isprintable():
-            return None, "it is not a plain scheme://host:port/path", ""
-        scheme, name, other, port, path = found.groups()
-        host = self._agreed(value, name, other)
-        if host is None:
-            return None, "its host can be read in more than one way", name or other
-        scheme = scheme.lower()
+        parts = self._read(value)
+        if isinstance(parts, str):
+            return None, parts, ""
+        scheme, host, port, path = parts
         doubt: Verdict | None = None
         verdict: Verdict = (True, "", "")
         for check in self._checks:
@@ -178,39 +164,24 @@ class UrlCondition(ArgumentTest):
                 doubt = verdict
         return doubt or verdict
 
-    def _agreed(self, url: str, name: str | None, other: str) -> Host | None:
-        """The host as everyone reads it, or None."""
-        if name is not None:
-            return name.lower() if self._ada.can_parse(url) else None
-        try:
-            parsed = self._ada(url).hostname
-        except ValueError:
-            return None
-        if not other.isascii():
-            return parsed if _settled(other, parsed) else None
-        host = _address(other.lower())
-        if isinstance(host, str) and not (host.endswith(".") and _PLAIN_NAME.fullmatch(host[:-1])):
-            return None
-        return host if _address(parsed) == host else None
-
-    def _scheme(self, scheme: str, _host: Host, _port: str | None, _path: str | None) -> Verdict:
+    def _scheme(self, scheme: str, _host: Host, _port: str | None, _path: str) -> Verdict:
         if scheme in self._schemes:
             return True, "the scheme is listed", scheme
         if not self._schemes:
             return True if scheme in _DEFAULT_PORTS else None, "the policy names no schemes", scheme
         return False, "the scheme is not listed", scheme
 
-    def _host(self, _scheme: str, host: Host, _port: str | None, _path: str | None) -> Verdict:
+    def _host(self, _scheme: str, host: Host, _port: str | None, _path: str) -> Verdict:
         if self._listed(host):
             return True, "the host is listed", str(host)
-        if any(self._listed(other) for other in _also_known_as(host)):
+        if any(self._listed(other) for other in self._also_known_as(host)):
             return None, "the host is another spelling of a listed one", str(host)
         return False, "the host is not listed", str(host)
 
     def _listed(self, host: Host) -> bool:
         return host in self._hosts or self._any_host or (isinstance(host, str) and host.endswith(self._parents))
 
-    def _port(self, scheme: str, _host: Host, written: str | None, _path: str | None) -> Verdict:
+    def _port(self, scheme: str, _host: Host, written: str | None, _path: str) -> Verdict:
         port = int(written) if written else _DEFAULT_PORTS.get(scheme)
         if port is None:
             return None, "the port depends on the scheme, whose default is not known", scheme
@@ -218,15 +189,14 @@ class UrlCondition(ArgumentTest):
             return True, "the port is listed", str(port)
         return False, "the port is not listed", str(port)
 
-    def _reach(self, _scheme: str, host: Host, _port: str | None, _path: str | None) -> Verdict:
-        private = is_private_name(host.rstrip(".")) if isinstance(host, str) else is_private_address(host)
+    def _reach(self, _scheme: str, host: Host, _port: str | None, _path: str) -> Verdict:
+        private = self._is_private(host)
         if private is None:
             return None, "whether the host is private depends on who resolves it", str(host)
         return private is self._private, "the host is private" if private else "the host is public", str(host)
 
-    def _path(self, _scheme: str, _host: Host, _port: str | None, written: str | None) -> Verdict:
-        path = written or "/"
-        if _UNSETTLED_PATH.search(path):
+    def _path(self, _scheme: str, _host: Host, _port: str | None, path: str) -> Verdict:
+        if not self._is_settled(path):
             return None, "the path has segments or encoded characters that servers read differently", ""
         truth = self._paths.match(path)
         if truth is False and path.endswith("/") and self._paths.match(path.rstrip("/")) is not False:
@@ -234,34 +204,3 @@ class UrlCondition(ArgumentTest):
         if truth is None:
             return None, "the path matches only if case, look-alike characters or a final slash do not count", ""
         return truth, "the path matches" if truth else "the path does not match", ""
-
-
-def _address(host: str) -> Host:
-    """An IP address as such, a name as it is."""
-    if host[-1:] not in "0123456789abcdef:]" or not (host[0].isdigit() or ":" in host):
-        return host
-    try:
-        return ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return host
-
-
-def _settled(written: str, parsed: str) -> bool:
-    """Whether everyone turns an international name into the same ASCII form: nothing mapped, no mixed scripts."""
-    from ada_url import idna_to_unicode  # noqa: PLC0415 - loaded by now
-
-    # IDNA 2003 and 2008 disagree about these four characters.
-    if refusal(written) or any(character in written for character in "\u00df\u03c2\u200c\u200d"):
-        return False
-    return idna_to_unicode(parsed.encode()) == written
-
-
-def _also_known_as(host: Host) -> tuple[Host, ...]:
-    """Other names for the same machine that a policy may have listed instead."""
-    if isinstance(host, str):
-        name = host.rstrip(".")
-        others: tuple[Host, ...] = (name,) if name != host else ()
-        return (*others, *_LOOPBACK) if name.rpartition(".")[2] == "localhost" else others
-    inner = inner_ipv4(host) if isinstance(host, IPv6Address) else None
-    loopback = any(address.is_loopback or address.is_unspecified for address in (host, inner) if address is not None)
-    return (*((inner,) if inner is not None else ()), *(_LOOPBACK if loopback else ()))

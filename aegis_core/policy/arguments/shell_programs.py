@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["hands_over", "is_interpreter", "may_hand_over"]
+__all__ = ["is_interpreter", "may_wrap", "wraps"]
 
 # ruff: noqa: SIM905 - a page of words reads better without quotes
 
@@ -32,7 +32,7 @@ _BUILTINS = """
     getopts hash history let local mapfile read readarray readonly rehash sched set setopt shopt source trap typeset
     unalias unset unsetopt zle zmodload
 """
-_HANDING_OVER = frozenset(f"{_SHELLS} {_KEYWORDS} {_WRAPPERS} {_BUILTINS}".split())
+_WRAPPING = frozenset(f"{_SHELLS} {_KEYWORDS} {_WRAPPERS} {_BUILTINS}".split())
 
 # These run a program written in their arguments, or send one elsewhere. A policy that lists one trusts what it is
 # given.
@@ -56,14 +56,14 @@ _OPTIONS = {
 }
 
 
-def may_hand_over(name: str) -> bool:
-    """Whether `hands_over` could say yes to a program, by its folded base name."""
-    return name in _HANDING_OVER or name in _OPTIONS
+def may_wrap(name: str) -> bool:
+    """Whether `wraps` could say yes to a program, by its folded base name."""
+    return name in _WRAPPING or name in _OPTIONS
 
 
-def hands_over(name: str, arguments: Iterable[str]) -> bool:
+def wraps(name: str, arguments: Iterable[str]) -> bool:
     """Whether a program, by its folded base name, runs another that its own name does not tell."""
-    if name in _HANDING_OVER:
+    if name in _WRAPPING:
         return True
     options = _OPTIONS.get(name)
     return options is not None and any(argument in options for argument in arguments)
