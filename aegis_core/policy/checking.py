@@ -10,9 +10,10 @@ from aegis_core.errors import PolicyError, Problem
 from aegis_core.policy.document import PolicyDocument, RuleDocument
 from aegis_core.policy.wording import close_to, shown
 from aegis_core.policy.yamltext import UNREADABLE, parse_yaml
+from aegis_core.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from pydantic_core import ErrorDetails
 
@@ -97,7 +98,9 @@ def _check(data: Any, source: str, text: str | None, problems: list[Problem]) ->
     try:
         document = PolicyDocument.model_validate(data)
     except ValidationError as failure:
-        found += _in_words(failure.errors(include_url=False))
+        errors = failure.errors(include_url=False)
+        # What was a problem when it was read is not one again.
+        found += _in_words([error for error in errors if not problems or not _is_reported(error)])
     found += _duplicate_names(data)
     if document is not None and not found and not problems:
         return document
@@ -108,9 +111,8 @@ def _check(data: Any, source: str, text: str | None, problems: list[Problem]) ->
     raise PolicyError(sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0)))
 
 
-def _in_words(errors: Iterable[ErrorDetails]) -> Iterator[_Found]:
+def _in_words(errors: Sequence[ErrorDetails]) -> Iterator[_Found]:
     """Of each error: the path it is at, whether it is about the key there, and what is wrong."""
-    errors = [error for error in errors if error["type"] in _ABOUT_KEYS or not _is_unreadable(error["input"])]
     guesses = {(*error["loc"][:-1], _guess(error["loc"])) for error in errors if error["type"] == "extra_forbidden"}
     for error in errors:
         path = tuple(step for step in error["loc"] if step != "[key]")
@@ -131,6 +133,10 @@ def _phrase(error: ErrorDetails) -> str:
     if error["type"] in _PHRASES:
         return _PHRASES[error["type"]].format(got=shown(error["input"]), **context)
     return f"{error['msg'][:1].lower()}{error['msg'][1:]}, got {shown(error['input'])}"
+
+
+def _is_reported(error: ErrorDetails) -> bool:
+    return error["type"] not in _ABOUT_KEYS and _is_unreadable(error["input"])
 
 
 def _is_unreadable(value: Any) -> bool:
@@ -198,8 +204,7 @@ def _placed(found: _Found, data: dict[Any, Any], source: str, places: dict[Path,
             message = f"{'rule' if entries == 'rules' else 'result rule'} {label}: {message}"
         case _:
             pass
-    if len(message) > _LONGEST:
-        message = message[:_LONGEST] + "…"
+    message = visible(message[:_LONGEST]) + ("…" if len(message) > _LONGEST else "")
     return Problem(message, source, line, column, rule, _dotted(path))
 
 

@@ -71,7 +71,7 @@ def _rule_name(name: str) -> str:
 
 
 def _version(value: object) -> str:
-    if value == "1" or (type(value) is int and value == 1):
+    if (isinstance(value, str) and value == "1") or (type(value) is int and value == 1):
         return "1"
     raise ValueError(f'must be "1", got {shown(value)}')
 

@@ -32,8 +32,8 @@ __all__ = ["Policy"]
 
 _MEMO_SIZE = 8192
 """Names of calls whose plans are remembered. A server that invents names costs a plan each, not endless memory."""
-_MEMO_LENGTH = 256
-"""Characters of a tool's name and a target's together beyond which their plan is not remembered."""
+_LONGEST = 256
+"""Characters of a name beyond which no plan is remembered for it."""
 _Plans = Decision | Plan | tuple[Plan | Verdict, ...]
 
 
@@ -165,7 +165,7 @@ class Policy:
 
     def alone(self, action: Action, context: Context) -> Iterator[tuple[Layer, Decision]]:
         """What each layer that has an opinion would have decided alone; nothing where a name was refused."""
-        if self._refused(action.names) is None:
+        if _refused(action.names) is None:
             for layer in self.layers:
                 part = layer.plan(action.names)
                 verdict = part.judge(action, context) if isinstance(part, Plan) else part
@@ -175,10 +175,21 @@ class Policy:
     def _plan(self, names: Names) -> _Plans:
         """A constant decision where the names settle it, else what is left to ask per layer. Remembered."""
         type_name, target, agent, user = names
-        vetted = self._vetted
-        known = target in vetted and agent in vetted and user in vetted
-        fine = known and type_name.isascii() and type_name.isprintable() and type_name
-        refused = None if fine else self._refused(names)
+        vetted, remember, refused = self._vetted, True, None
+        if not (
+            target in vetted
+            and agent in vetted
+            and user in vetted
+            and 0 < len(type_name) <= _LONGEST
+            and type_name.isascii()
+            and type_name.isprintable()
+        ):
+            refused = _refused(names)
+            remember = all(name is None or len(name) <= _LONGEST for name in names)
+            if remember and refused is None:
+                if len(vetted) >= _MEMO_SIZE:
+                    vetted.clear()
+                vetted.update(names[1:])
         plan: _Plans
         if refused is not None:
             plan = refused
@@ -189,22 +200,11 @@ class Policy:
             parts = tuple([layer.plan(names) for layer in self.layers])
             verdicts = [part for part in parts if isinstance(part, Verdict)]
             plan = decide(verdicts) if len(verdicts) == len(parts) else parts
-        if len(self._memo) >= _MEMO_SIZE:
-            self._memo.clear()
-        self._memo[names] = plan
+        if remember:
+            if len(self._memo) >= _MEMO_SIZE:
+                self._memo.clear()
+            self._memo[names] = plan
         return plan
-
-    def _refused(self, names: Names) -> Decision | None:
-        """A decision where a name is refused before any rule is asked."""
-        for kind, name in zip(("tool name", "target", "agent", "user"), names, strict=True):
-            problem = None if name is None else refusal(name)
-            if problem is not None:
-                reason = f"the {kind} {ascii(name)[:80]} {problem} and is refused before any rule is asked"
-                return Decision(Approval.BLOCK, RiskLevel.HIGH, "<name>", reason, deciders=(ABSENT_DEFAULT,))
-        if len(self._vetted) >= _MEMO_SIZE:
-            self._vetted.clear()
-        self._vetted.update(names[1:])
-        return None
 
     # --- knowing ---
 
@@ -253,6 +253,16 @@ class Policy:
 
     def __repr__(self) -> str:
         return f"Policy({len(self.rules)} rules from {', '.join(self.sources)})"
+
+
+def _refused(names: Names) -> Decision | None:
+    """The decision where a name is refused before any rule is asked."""
+    for kind, name in zip(("tool name", "target", "agent", "user"), names, strict=True):
+        problem = None if name is None else refusal(name)
+        if problem is not None:
+            reason = f"the {kind} {ascii(name)[:80]} {problem} and is refused before any rule is asked"
+            return Decision(Approval.BLOCK, RiskLevel.HIGH, "<name>", reason, deciders=(ABSENT_DEFAULT,))
+    return None
 
 
 def _reserving(decision: Decision, verdicts: list[Verdict], action: Action) -> Decision:

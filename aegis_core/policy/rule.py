@@ -89,7 +89,7 @@ class Rule:
         return truth
 
     def holds(self, matched: Truth, action: Action, context: Context) -> Truth:
-        """Match and conditions together: false if any is false, else undecided if any is undecided, else true."""
+        """Match (true or undecided) and conditions together: false if any is, else undecided if any is, else true."""
         truth = matched
         for condition in self.conditions:
             answer = condition.judge(action, context)

@@ -32,5 +32,7 @@ def shown(value: object) -> str:
 
 def close_to(word: object, known: Iterable[str]) -> str | None:
     """The known word that a word was probably meant to be."""
-    close = difflib.get_close_matches(str(word)[:_LONGEST].lower(), list(known), n=1, cutoff=0.65)
+    if not isinstance(word, str):
+        return None
+    close = difflib.get_close_matches(word[:_LONGEST].lower(), list(known), n=1, cutoff=0.65)
     return close[0] if close else None

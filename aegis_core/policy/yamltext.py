@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from aegis_core.errors import Problem
+from aegis_core.text import visible
 
 __all__ = ["MAX_BYTES", "MAX_NESTING", "UNREADABLE", "Parsed", "Path", "Place", "Position", "parse_yaml"]
 
@@ -53,8 +54,9 @@ _SURPRISES = (
     (re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?\Z"), "some YAML reads it as a number"),
     (re.compile(r"[-+]?\.[0-9_]+([eE][-+]?[0-9]+)?\Z"), "some YAML reads it as a number"),
     (re.compile(r"[-+]?\.(inf|nan)\Z", re.IGNORECASE), "it is not a number that can be compared"),
+    (re.compile(r"=\Z"), "YAML gives it a meaning of its own"),
 )
-_SUSPECT = re.compile(r"[-+.0-9yYnNoO]")
+_SUSPECT = re.compile(r"[-+.0-9yYnNoO=]")
 
 
 class _Unreadable:
@@ -137,13 +139,12 @@ def _position(text: str, index: int) -> Position:
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> tuple[Position, str]:
     """A syntax error in words that help."""
     mark = error.problem_mark or error.context_mark
+    lines = _LINE.split(text)
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-    problem, context = error.problem or "", error.context or ""
-    lines = _LINE.split(text, line)
-    if line > len(lines):  # the parser looks for more than there is; what is wrong ends where the text does
+    if line > len(lines):  # the end of a text whose last line does not end
         line, column = len(lines), len(lines[-1]) + 1
-    rest = lines[line - 1][column - 1 :]
-    if rest.startswith("\t"):
+    problem, context = error.problem or "", error.context or ""
+    if lines[line - 1][column - 1 :].startswith("\t"):
         message = "a tab cannot indent here; use spaces"
     elif "scanning an alias" in context:
         message = "a value that begins with '*' must be in quotes"
@@ -182,7 +183,7 @@ class _Builder:
         self.documents = 0
 
     def add(self, position: Position, message: str) -> None:
-        self.problems.append(Problem(message, self.source, *position))
+        self.problems.append(Problem(visible(message), self.source, *position))
 
     def problem(self, mark: Any, message: str) -> None:
         self.add((mark.line + 1, mark.column + 1), message)

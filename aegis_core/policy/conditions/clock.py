@@ -87,4 +87,4 @@ class TimeWindow:
         truth = self.judge(action, context)
         local = context.now.astimezone(self._zone)
         shown = f"{_DAYS[local.isoweekday() - 1]} {local:%H:%M} {self._zone}"
-        return Finding(self._label, shown, truth, f"{shown} is {'within' if truth else 'outside'} the window")
+        return Finding(self._label, shown, truth, f"{'within' if truth else 'outside'} the window")

@@ -162,7 +162,7 @@ COMPARISONS: dict[str, Callable[[Any], ValueTest]] = {
     "param_gte": lambda expected: _Comparison("at least", expected, _ordered(operator.ge)),
     "param_lt": lambda expected: _Comparison("less than", expected, _ordered(operator.lt)),
     "param_lte": lambda expected: _Comparison("at most", expected, _ordered(operator.le)),
-    "param_in": lambda expected: _Comparison("one of", expected, _in),
+    "param_in": lambda expected: _Comparison("one of", list(expected), _in),
     "param_contains": lambda expected: _Comparison("containing", expected, _contains),
     "param_matches": cast("Callable[[Any], ValueTest]", _Regex),
 }

@@ -106,7 +106,7 @@ def _choices(value: object) -> object:
         raise ValueError(f"must be a list of at least one value, got {shown(value)}")
     if any(choice is None for choice in value):
         raise ValueError("has an empty value, and null never holds: an absent or null parameter is none of them")
-    return _plain(value)
+    return tuple(_plain(value))
 
 
 def _plain(value: object, depth: int = 0) -> Any:
@@ -130,7 +130,7 @@ def _plain(value: object, depth: int = 0) -> Any:
     if isinstance(value, list | tuple) and depth < _DEEPEST:
         return FrozenList([_plain(item, depth + 1) for item in value])
     if isinstance(value, dict) and depth < _DEEPEST and all(isinstance(key, str) for key in value):
-        return FrozenDict({key: _plain(value[key], depth + 1) for key in sorted(value)})
+        return FrozenDict({_plain(key): _plain(value[key], depth + 1) for key in sorted(value)})
     raise ValueError(f"must be text, a finite number, true, false, a list or a mapping of such, got {shown(value)}")
 
 
@@ -180,9 +180,9 @@ class Conditions(BaseModel):
     param_gte: dict[Param, Orderable] | None = Field(None, description="The parameter is at least this.")
     param_lt: dict[Param, Orderable] | None = Field(None, description="The parameter is less than this.")
     param_lte: dict[Param, Orderable] | None = Field(None, description="The parameter is at most this.")
-    param_in: dict[Param, Annotated[list[Any], BeforeValidator(_choices)]] | None = Field(
-        None, description="The parameter is one of these values."
-    )
+    param_in: (
+        dict[Param, Annotated[tuple[Any, ...], BeforeValidator(_choices, json_schema_input_type=list[Any])]] | None
+    ) = Field(None, description="The parameter is one of these values.")
     param_contains: dict[Param, Annotated[Any, BeforeValidator(_expected)]] | None = Field(
         None, description="The text contains this text, or the list this element."
     )
