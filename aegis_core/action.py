@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, final
 
-from aegis_core.snapshot import FrozenDict, canonical, freeze_params, has_opaque, thaw
+from aegis_core.snapshot import FrozenDict, canonical, freeze_params, has_opaque, thaw_params
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,12 +100,7 @@ class Action(_Fields):
 
     def arguments(self) -> dict[str, Any]:
         """A fresh mutable copy of the params, with their original types: what the tool is given."""
-        arguments: dict[str, Any] = dict(self.params)
-        for name, value in arguments.items():
-            kind = value.__class__
-            if kind is not str and kind is not int and value is not None and kind is not bool:
-                arguments[name] = thaw(value)
-        return arguments
+        return thaw_params(self.params)
 
     def for_execution(self) -> Action:
         """The same action with fresh, mutable params: what an executor is given."""

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aegis_core.decision import Approval, Decision
 from aegis_core.errors import ApprovalError
-from aegis_core.record import BudgetExhausted, GrantUnavailable, Intent, Refusal, new_id, now_us
+from aegis_core.record import BudgetExhausted, GrantUnavailable, Intent, Record, Refusal, new_id, now_us
 from aegis_core.record import Outcome as OutcomeRecord
 from aegis_core.request import ApprovalAnswer, ApprovalRequest
 from aegis_core.result import Result, ResultStatus, result_of
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from aegis_core.action import Action
-    from aegis_core.record import Record
 
 __all__ = [
     "Ask",
@@ -48,11 +47,13 @@ __all__ = [
     "Reply",
     "Step",
     "Terms",
-    "Write",
     "describe",
     "ending",
     "governed_call",
 ]
+
+# Looking an enum's member up costs as much as two calls (until Python 3.12).
+_BLOCK, _APPROVE, _SUCCESS = Approval.BLOCK, Approval.APPROVE, ResultStatus.SUCCESS
 
 MAX_ROUNDS = 8
 """How often one call may be asked about or judged anew (policy changed, grant used up, edited) before it is denied."""
@@ -69,13 +70,6 @@ class Ask:
 
 
 @dataclass(slots=True)
-class Write:
-    """Write the record down; the outcome's error says that it is not on record."""
-
-    record: Record
-
-
-@dataclass(slots=True)
 class Execute:
     """Run the tool with a fresh copy of the intended action's params. The outcome's value may be a `Reply`."""
 
@@ -89,7 +83,8 @@ class Recall:
     session_id: str
 
 
-Step = Ask | Write | Execute | Recall
+Step = Ask | Record | Execute | Recall
+"""What a call wants done. A record is to be written down; its outcome's error says that it is not."""
 
 
 @dataclass(slots=True)
@@ -177,11 +172,11 @@ def governed_call(
         if terms.recalls:
             yield from _recall(action)
         decision, policy_digest = terms.judge(action)
-        if terms.enforced and decision.approval is Approval.BLOCK:
+        if terms.enforced and decision.approval is _BLOCK:
             status, reason = ResultStatus.BLOCKED, decision.reason
             refusal = Refusal(call_id, now_us(), action, decision, policy_digest, status, reason, answer)
             return (yield from _refuse(refusal))
-        if terms.enforced and decision.approval is Approval.APPROVE and not _stands(asked, decision):
+        if terms.enforced and decision.approval is _APPROVE and not _stands(asked, decision):
             asked = _request(call_id, action, decision, policy_digest, terms)
             reply = yield Ask(asked)
             no = _why_not(reply, asked, can_edit=can_edit)
@@ -197,7 +192,7 @@ def governed_call(
             continue  # judge again, by the policy now in force
         # A yes stays on the record (and its grant is consumed) also where the policy in force now asks nobody any more.
         intent = Intent(call_id, now_us(), action, decision, policy_digest, terms.enforced, answer)
-        written = yield Write(intent)
+        written = yield intent
         if written.error is None:
             return (yield from _execute(intent, terms))
         if isinstance(written.error, GrantUnavailable):
@@ -206,7 +201,7 @@ def governed_call(
             terms.exhausted(written.error)
         else:
             if not isinstance(written.error, Exception):  # cancelled while the intent was on its way to disk
-                yield Write(_cancelled(intent))
+                yield _cancelled(intent)
             raise written.error
     decision, policy_digest = terms.judge(action)
     reason = f"the call was judged {MAX_ROUNDS} times without coming to rest; try again"
@@ -219,12 +214,13 @@ def _execute(intent: Intent, terms: Terms) -> Generator[Step, Outcome, Result]:
     started = now_us()
     outcome = yield Execute(intent)
     record, result = _ended(intent, outcome, started, terms)
-    written = yield Write(record)
+    written = yield record
     # The effect has happened: a failure to write is dealt with below us, and the caller gets the result. A cancellation
     # that came while it was written comes out with the record on disk.
-    for error in (outcome.error, written.error):
-        if error is not None and not isinstance(error, Exception):
-            raise error
+    if outcome.error is not None or written.error is not None:
+        for error in (outcome.error, written.error):
+            if error is not None and not isinstance(error, Exception):
+                raise error
     return result
 
 
@@ -337,7 +333,7 @@ def _key(place: Any, part: str) -> Any:
 
 def _refuse(refusal: Refusal, error: BaseException | None = None) -> Generator[Step, Outcome, Result]:
     """Record a refusal, then tell the caller. That it cannot be recorded is loud (the trail logs it), no more."""
-    written = yield Write(refusal)
+    written = yield refusal
     for cancelled in (error, written.error):
         if cancelled is not None and not isinstance(cancelled, Exception):
             raise cancelled
@@ -368,7 +364,7 @@ def _ended(intent: Intent, outcome: Outcome, started: int, terms: Terms) -> tupl
     if error is not None and exception is None:  # the tool's own words, like its data
         error, more = terms.screen(action, error)
         changes = tuple(dict.fromkeys(changes + more))
-    if status is ResultStatus.SUCCESS:
+    if status is _SUCCESS:
         terms.learn(action, data)
     record = OutcomeRecord(
         call_id, at, status, at - started, action, decision, excerpt(data), error, claimed_by, changes
@@ -391,7 +387,7 @@ def ending(outcome: Outcome) -> tuple[ResultStatus, Any, str | None, BaseExcepti
             "tool",
         )
     if value.__class__ is not Reply:
-        return ResultStatus.SUCCESS, value, None, None, "tool"
+        return _SUCCESS, value, None, None, "tool"
     status = ResultStatus.SUCCESS if value.failed is None else ResultStatus.FAILED
     return status, value.value, value.failed, value.exception, value.claimed_by
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aegis_core.call import Execute, Outcome, Recall, Reply, Write, ending
+from aegis_core.call import Ask, Execute, Outcome, Recall, Reply, ending
 from aegis_core.result import Result
 
 if TYPE_CHECKING:
@@ -55,14 +55,14 @@ def advance(call: Generator[Step, Outcome, Result], world: World, outcome: Outco
         step = next(call) if outcome is None else call.send(outcome)
         while not isinstance(step, Execute):
             try:
-                if isinstance(step, Write):
-                    world.write(step.record)
-                    outcome = _DONE
+                if isinstance(step, Ask):
+                    outcome = Outcome(world.ask(step.request))
                 elif isinstance(step, Recall):
                     world.recall(step.session_id)
                     outcome = _DONE
                 else:
-                    outcome = Outcome(world.ask(step.request))
+                    world.write(step)
+                    outcome = _DONE
             except BaseException as error:  # noqa: BLE001 - every error is an outcome; the call decides what it means
                 outcome = Outcome(None, error)
             step = call.send(outcome)
@@ -79,14 +79,14 @@ async def aadvance(
         step = next(call) if outcome is None else call.send(outcome)
         while not isinstance(step, Execute):
             try:
-                if isinstance(step, Write):
-                    await world.awrite(step.record)
-                    outcome = _DONE
+                if isinstance(step, Ask):
+                    outcome = Outcome(await world.aask(step.request))
                 elif isinstance(step, Recall):
                     await world.arecall(step.session_id)
                     outcome = _DONE
                 else:
-                    outcome = Outcome(await world.aask(step.request))
+                    await world.awrite(step)
+                    outcome = _DONE
             except GeneratorExit as error:  # this coroutine is being closed: it cannot await any more, but it can end
                 return advance(call, world, Outcome(None, error))
             except BaseException as error:  # noqa: BLE001 - every error is an outcome; the call decides what it means

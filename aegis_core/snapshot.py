@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
     "FrozenDict",
@@ -25,6 +25,7 @@ __all__ = [
     "freeze_params",
     "has_opaque",
     "thaw",
+    "thaw_params",
 ]
 
 MAX_DEPTH = 64
@@ -33,6 +34,7 @@ MAX_NODES = 1_000_000
 """Values in one parameter beyond which it is treated as opaque; also what stops cycles that branch."""
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))
+_NAMES = frozenset((str,))
 
 
 def _refuse(_self: object, *_args: object, **_kwargs: object) -> NoReturn:
@@ -192,6 +194,8 @@ def freeze_params(params: Any) -> FrozenDict:
     if type(params) is not dict and not isinstance(params, Mapping):
         raise TypeError(f"params must be a mapping of names to values, got {_type_name(params)}")
     frozen = FrozenDict(params)
+    if _are_scalars(frozen.values()) and _NAMES.issuperset(map(type, frozen)):
+        return frozen
     for name, value in frozen.items():
         if type(name) is not str:
             raise TypeError(f"parameter names must be strings, got {_type_name(name)}")
@@ -199,6 +203,22 @@ def freeze_params(params: Any) -> FrozenDict:
         if kind is not str and kind is not int and value is not None and kind is not bool:
             dict.__setitem__(frozen, name, freeze(value))
     return frozen
+
+
+def _are_scalars(values: Iterable[object]) -> bool:
+    try:
+        return _SCALARS.issuperset(map(type, values))
+    except Exception:  # noqa: BLE001 - a class may refuse to be hashed
+        return False
+
+
+def thaw_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """A fresh, mutable dict of the params, with their original types."""
+    copy = dict(params)
+    if not _are_scalars(copy.values()):
+        for name, value in copy.items():
+            copy[name] = thaw(value)
+    return copy
 
 
 def thaw(value: Any) -> Any:
