@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
-__all__ = ["Filters", "Time", "moment"]
+__all__ = ["FilterOptions", "Filters", "Time", "moment"]
 
 Time = datetime.datetime | str | int
 """A point in time: a datetime (naive means UTC), ISO 8601 text, or microseconds since the epoch."""
@@ -27,6 +27,21 @@ def moment(time: Time) -> int:
     if time.tzinfo is None:
         time = time.replace(tzinfo=datetime.UTC)
     return (time - _EPOCH) // datetime.timedelta(microseconds=1)
+
+
+class FilterOptions(TypedDict, total=False):
+    """The filters as keyword arguments; see `Filters`."""
+
+    session_id: str | None
+    type: str | None
+    target: str | None
+    risk: str | None
+    status: str | None
+    rule: str | None
+    agent: str | None
+    since: Time | None
+    until: Time | None
+    limit: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

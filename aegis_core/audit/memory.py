@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import orjson
 
 from aegis_core.audit.budgets import Budgets
 from aegis_core.audit.digest import keyed_digest
-from aegis_core.audit.filters import Filters
+from aegis_core.audit.filters import FilterOptions, Filters
 from aegis_core.audit.render import COLUMNS, OPENING, OUTCOME, Row, entry, render
 from aegis_core.errors import AuditError
 from aegis_core.record import GrantUnavailable, Intent
@@ -69,7 +69,7 @@ class MemoryAuditLogger:
     def close(self) -> None:
         """Do nothing: what was written can still be read."""
 
-    def get_log(self, **filters: Any) -> list[dict[str, Any]]:
+    def get_log(self, **filters: Unpack[FilterOptions]) -> list[dict[str, Any]]:
         """One mapping per call, oldest first. Filters as for `AuditLogger.get_log`."""
         wanted = Filters(**filters)
         outcomes: dict[Any, Row] = {}
@@ -91,11 +91,11 @@ class MemoryAuditLogger:
                 log.append(found)
         return log if wanted.limit is None else log[len(log) - min(wanted.limit, len(log)) :]
 
-    def count(self, **filters: Any) -> int:
+    def count(self, **filters: Unpack[FilterOptions]) -> int:
         """How many calls `get_log` would return."""
         return len(self.get_log(**filters))
 
-    def export_jsonl(self, path: str | os.PathLike[str], **filters: Any) -> int:
+    def export_jsonl(self, path: str | os.PathLike[str], **filters: Unpack[FilterOptions]) -> int:
         """Write one JSON object per call to a file; return how many."""
         log = self.get_log(**filters)
         try:

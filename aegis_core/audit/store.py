@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack
 
 from aegis_core.record import Sink
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
+
+    from aegis_core.audit.filters import FilterOptions, Time
+    from aegis_core.audit.verify import Verification
 
 __all__ = ["AuditStore"]
 
@@ -18,19 +21,38 @@ T = TypeVar("T")
 class AuditStore(Sink, Protocol):
     """A sink that is also an authority: the trail can be read back from it.
 
-    Filters are those of `filters.Filters`, by keyword.
+    Filters are those of `AuditLogger.get_log`.
     """
 
-    def get_log(self, **filters: Any) -> list[dict[str, Any]]:
+    def get_log(
+        self,
+        *,
+        session_id: str | None = None,
+        type: str | None = None,  # noqa: A002 - the field's name
+        target: str | None = None,
+        risk: str | None = None,
+        status: str | None = None,
+        rule: str | None = None,
+        agent: str | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
         """One mapping per call, oldest first."""
         ...
 
-    def count(self, **filters: Any) -> int:
+    def count(self, **filters: Unpack[FilterOptions]) -> int:
         """How many calls there are."""
         ...
 
-    def export_jsonl(self, path: str | os.PathLike[str], **filters: Any) -> int:
+    def export_jsonl(self, path: str | os.PathLike[str], **filters: Unpack[FilterOptions]) -> int:
         """Write one JSON object per call to a file; return how many."""
+        ...
+
+    def verify(
+        self, *, public_key: str | os.PathLike[str] | None = None, checkpoints: str | os.PathLike[str] | None = None
+    ) -> Verification:
+        """Check that nothing that was written was changed since."""
         ...
 
     def history(self, session_id: str, *, after: int = 0) -> list[tuple[int, str, str]]:
@@ -40,16 +62,16 @@ class AuditStore(Sink, Protocol):
         """
         ...
 
-    def transact(self, function: Callable[[Any], T]) -> T:
-        """Run a function inside a write transaction; what it did is kept as a whole or not at all."""
+    def transact(self, work: Callable[[Any], T]) -> T:
+        """Run ``work`` inside a write transaction; what it did is kept as a whole or not at all."""
         ...
 
-    async def atransact(self, function: Callable[[Any], T]) -> T:
-        """The same from a coroutine; the function runs on another thread."""
+    async def atransact(self, work: Callable[[Any], T]) -> T:
+        """The same from a coroutine; ``work`` runs on another thread."""
         ...
 
-    def read(self, function: Callable[[Any], T]) -> T:
-        """Run a function that reads the store's own tables."""
+    def read(self, work: Callable[[Any], T]) -> T:
+        """Run ``work``, which reads the store's own tables."""
         ...
 
     def changes(self) -> int:

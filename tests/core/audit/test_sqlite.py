@@ -14,10 +14,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from aegis_core.audit import AuditLogger
+from aegis_core.audit import AuditLogger, AuditStore, LoggingAuditLogger, MemoryAuditLogger
 from aegis_core.decision import Reservation, RiskLevel
 from aegis_core.errors import AuditError
-from aegis_core.record import BudgetExhausted, Event, GrantUnavailable
+from aegis_core.record import BudgetExhausted, Event, GrantUnavailable, Sink
 from aegis_core.request import ApprovalAnswer
 from aegis_core.result import ResultStatus
 from tests.core.audit.samples import call, intent, outcome, refusal
@@ -625,3 +625,11 @@ def test_a_session_named_by_a_secret_is_told_apart_from_others_without_naming_it
         stored = {entry["session_id"] for entry in logger.get_log()}
         assert len(stored) == 2
         assert not {first, second} & stored
+
+
+def test_the_loggers_are_what_the_protocols_ask_for(path):
+    # What matters here is that the type checkers accept it.
+    with AuditLogger(path) as logger:
+        store: AuditStore = logger
+        sinks: list[Sink] = [store, MemoryAuditLogger(), LoggingAuditLogger()]
+    assert len(sinks) == 3
