@@ -98,7 +98,7 @@ class Agent(Door):
         return Answer(text(next(message for message in messages if isinstance(message, ToolMessage))))
 
     def agent(self, runtime: Runtime, tool: StructuredTool, llm: Any) -> Any:
-        return create_agent(llm, [tool], middleware=[AegisMiddleware(runtime)])
+        return create_agent(llm, [tool], middleware=[AegisMiddleware(runtime)], name="clerk")
 
     async def run(self, agent: Any) -> list[Any]:
         return (await agent.ainvoke(ask()))["messages"]

@@ -28,5 +28,6 @@ def __getattr__(name: str) -> Any:
         if (error.name or "").partition(".")[0] not in ("llama_index", "workflows", "mcp"):
             raise
         raise ImportError(
-            f"{name} needs LlamaIndex ({error.name} is missing): pip install 'aegis-agents[llamaindex]'", name=error.name
+            f"{name} needs LlamaIndex ({error.name} is missing): pip install 'aegis-agents[llamaindex]'",
+            name=error.name,
         ) from None

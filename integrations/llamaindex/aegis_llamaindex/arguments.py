@@ -55,9 +55,11 @@ class Arguments:
         self._positional = names[: len(args)]
         self._surplus = args[len(names) :]
         given = {**dict(zip(self._positional, args, strict=False)), **kwargs}
-        self._context = {name: given.pop(name) for name in (context,) if name is not None and name in given}
-        presets = {**tool._field_defaults, **tool.partial_params} if is_function else {}
-        given = {**_data(presets), **given}
+        presets: dict[str, Any] = {**vars(tool).get("_field_defaults", {}), **getattr(tool, "partial_params", {})}
+        judgeable = _data(presets)
+        hidden = [name for name in given if name == context or (name in presets and name not in judgeable)]
+        self._hidden = {name: given.pop(name) for name in hidden}
+        given = {**judgeable, **given}
         if self._surplus:
             given[_SURPLUS] = list(self._surplus)
         self._defaults = _data(
@@ -79,7 +81,7 @@ class Arguments:
             for name, value in approved.items()
             if name not in self._defaults or value != self._defaults[name]
         }
-        return args, {**kwargs, **self._context}
+        return args, {**kwargs, **self._hidden}
 
 
 def _has_default(parameter: inspect.Parameter) -> bool:

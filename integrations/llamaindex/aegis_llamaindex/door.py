@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from workflows.plugins.basic import get_current_run_id
-from workflows.runtime.types.results import InternalContextVar, StepWorkerStateContextVar, WaitingForEvent
+from workflows.plugins.basic import get_current_run_id  # pyright: ignore[reportMissingTypeStubs]
+from workflows.runtime.types.results import (  # pyright: ignore[reportMissingTypeStubs]
+    InternalContextVar,
+    StepWorkerStateContextVar,
+    WaitingForEvent,
+)
 
 from aegis_core.action import Action
 from aegis_core.call import Reply
@@ -22,14 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["Door"]
 
 _WAITING = 256
-"""Approved calls remembered while their tool waits for an event; the oldest is forgotten first, and then asked about again."""
+"""Approved calls remembered while their tool waits; the oldest is forgotten first, and then asked about again."""
 
 
 class Door:
     """Takes the calls of one tool through a runtime.
 
-    A tool that waits for an event (``ctx.wait_for_event``) is stopped, and called again from its start when the event is
-    there. That is another execution, judged and recorded as one; but it is not put to a person again.
+    A tool that waits for an event (``ctx.wait_for_event``) is stopped, and called again from its start when the event
+    is there. That is another execution, judged and recorded as one; but it is not put to a person again.
 
     Attributes:
         runtime: Governs the calls.

@@ -59,7 +59,7 @@ class _GovernedCallTool:
 
         result = await self.door.acall(tool_name, arguments or {}, run)
         if result.refused:
-            from mcp.types import CallToolResult  # Whoever has such a client has the SDK.
+            from mcp.types import CallToolResult  # noqa: PLC0415 - whoever has such a client has the SDK
 
             text = {"type": "text", "text": result.error}
             return CallToolResult.model_validate({"content": [text], "isError": True})

@@ -28,9 +28,9 @@ def govern_tool(tool: T, runtime: Runtime, *, target: str | None = None) -> T:
     """A governed copy of a tool: every execution, sync and async, is judged, approved if need be, and recorded.
 
     It works wherever the tool does: ``FunctionAgent``, ``ReActAgent``, ``AgentWorkflow``, ``call_tool``, your own loop;
-    with workflow contexts, callbacks, partial parameters and ``return_direct``. What is judged are the arguments it will
-    get, by name, with defaults, without the context. A refused call returns a ``ToolOutput`` with ``is_error`` whose text
-    says why; it does not raise.
+    with workflow contexts, callbacks, partial parameters and ``return_direct``. What is judged are the arguments it
+    will get, by name, with defaults, without the context. A refused call returns a ``ToolOutput`` with ``is_error``
+    whose text says why; it does not raise.
 
     Args:
         tool: Any LlamaIndex tool. It is not changed, and stays ungoverned itself.
@@ -62,8 +62,8 @@ def govern_tool(tool: T, runtime: Runtime, *, target: str | None = None) -> T:
     return copied
 
 
-def govern_tools(tools: Iterable[BaseTool], runtime: Runtime, *, target: str | None = None) -> list[BaseTool]:
-    """`govern_tool` for each of them."""
+def govern_tools(tools: Iterable[BaseTool], runtime: Runtime, *, target: str | None = None) -> list[Any]:
+    """`govern_tool` for each of them; a list of Any, because an agent's is one of tools and functions."""
     return [govern_tool(tool, runtime, target=target) for tool in tools]
 
 
@@ -72,7 +72,7 @@ def _governed_class(cls: Any) -> Any:
     """The subclass of governed tools."""
     names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
     governed = type(cls)(cls.__name__, (cls,), names)
-    # Set afterwards: LlamaIndex puts a span around methods that a class is made with, and these call some that have one.
+    # Set afterwards: LlamaIndex puts a span around the methods a class is made with, and those called here have theirs.
     for name in "__call__", "call":
         if (method := getattr(cls, name, None)) not in (None, AsyncBaseTool.__call__, FunctionTool.__call__):
             setattr(governed, name, _sync(method))
@@ -121,6 +121,7 @@ class _Execution:
         self._tool = tool
         self._method = method
         self._output: Any = None
+        self._shown: Any = None
 
     def call(self, approved: dict[str, Any]) -> Any:
         """Call the tool with what was approved."""
