@@ -24,7 +24,7 @@ def test_a_missing_extra_is_named_in_one_sentence():
 
 
 def test_an_sdk_of_another_version_is_named_with_what_it_lacks():
-    code = "import agents.tool as tool; del tool.invoke_function_tool; from aegis.adapters.openai_agents import govern_tool"
+    code = "import agents.tool as t; del t.invoke_function_tool; from aegis.adapters.openai_agents import govern_tool"
     if "No module named" not in python("import agents"):
         assert "ImportError: govern_tool knows openai-agents 0.24, and " in python(code)
 

@@ -9,7 +9,6 @@ from agents.tool_context import ToolContext
 
 from aegis_core.action import Action
 from aegis_core.decision import Approval, Decision, RiskLevel
-from aegis_core.enclosing import ENCLOSING
 from aegis_core.record import Refusal, new_id, now_us
 from aegis_core.result import ResultStatus
 from aegis_openai_agents.interruption import Asking, Interruption
@@ -134,21 +133,11 @@ class Door(NamedTuple):
             can_edit: Whether it does what they say, also if an approver changed them.
             interruptible: Whether the SDK can be made to interrupt the run for this kind of tool.
         """
-
-        async def inside(arguments: dict[str, Any]) -> Any:
-            enclosing = ENCLOSING.get()
-            if enclosing is None:
-                return await execute(arguments)
-            # What the tool calls in its turn is called by the same agent, in the same conversation.
-            mine = enclosing.intent.action
-            with self.runtime.session(mine.session_id or "", agent=mine.agent, user=mine.user):
-                return await execute(arguments)
-
         call_id = action.labels.get("tool_call_id")
         asking = None
         if self.interrupts and interruptible and call_id is not None:
             asking = Asking(self.runtime, says=run_state_says(context, call_id))
-        return await self.runtime.arun(action, inside, can_edit=can_edit, approval_handler=asking)
+        return await self.runtime.arun(action, execute, can_edit=can_edit, approval_handler=asking)
 
 
 def conversation() -> str | None:
