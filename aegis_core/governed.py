@@ -153,9 +153,10 @@ class _Body:
         self.arguments = arguments
 
     def __call__(self, judged: dict[str, Any]) -> Any:
-        if self.arguments is None:
+        arguments = self.arguments
+        if arguments is None:
             return self.wrapped()
-        return self.arguments.call(self.wrapped, judged)
+        return self.wrapped(**judged) if arguments.by_key else arguments.call(self.wrapped, judged)
 
 
 def _takes_self(function: Any) -> bool:
@@ -171,6 +172,9 @@ class _Arguments:
     Args:
         function: The function.
         bound: Whether it is called with an object, or a class, before its arguments.
+
+    Attributes:
+        by_key: Whether judged arguments are simply keyword arguments; else it takes `call`.
     """
 
     def __init__(self, function: Any, *, bound: bool) -> None:
@@ -180,7 +184,7 @@ class _Arguments:
         judged = parameters[1:] if self._with_instance else parameters
         self._bind = _binder(function.__qualname__, parameters, judged)
         self._parameters = tuple(judged)
-        self._by_key = all(p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY) for p in judged)
+        self.by_key = all(p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY) for p in judged)
         self._stars = next((p.name for p in judged if p.kind is kinds.VAR_KEYWORD), None)
         self._known = frozenset(p.name for p in judged)
 
@@ -200,8 +204,6 @@ class _Arguments:
 
     def call(self, wrapped: Any, judged: dict[str, Any]) -> Any:
         """Call the function with judged arguments (which an approver may have edited)."""
-        if self._by_key:
-            return wrapped(**judged)
         positional: list[Any] = []
         by_key: dict[str, Any] = {}
         for parameter in self._parameters:

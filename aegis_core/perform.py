@@ -44,7 +44,9 @@ def perform(
 
             return Outcome(execute(_required(executor), action))
         value = tool(action.arguments())
-        return Outcome(value) if not _is_awaitable(value) else Outcome(None, _unawaited(value))
+        if value is None or type(value) is str or not _is_awaitable(value):
+            return Outcome(value)
+        return Outcome(None, _unawaited(value))
     except BaseException as error:  # noqa: BLE001 - every error is an outcome; the call decides what it means
         return Outcome(None, error)
     finally:

@@ -252,6 +252,8 @@ def excerpt(value: object, *, depth: int = 8, nodes: int = 1000) -> Any:
 
     Unlike `freeze` it cuts what is too deep or too long, and describes what is not JSON-like at once, as text.
     """
+    if value is None or type(value) is str:
+        return value
     return _excerpt(value, depth, [nodes])
 
 

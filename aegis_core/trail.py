@@ -81,7 +81,7 @@ class Trail:
         try:
             if self._unwritten or self._closed:
                 self._prepare(record)
-            self.authority.write(record, self.redactor)
+            (self._authority or self.authority).write(record, self.redactor)
         except Exception as error:  # noqa: BLE001 - a sink may fail in any way; unwritten is unwritten
             self._failed(record, error)
         else:
@@ -96,7 +96,7 @@ class Trail:
         try:
             if self._unwritten or self._closed:
                 self._prepare(record)
-            await self.authority.awrite(record, self.redactor)
+            await (self._authority or self.authority).awrite(record, self.redactor)
         except Exception as error:  # noqa: BLE001 - a sink may fail in any way; unwritten is unwritten
             self._failed(record, error)
         else:
