@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +105,9 @@ def test_on_a_terminal_it_asks_whoever_is_there(tmp_path: Path, answers: str, wr
         os.execv(DEMO[0], DEMO)
     said, waiting = "", list(answers)
     while True:
+        if not select.select([terminal], [], [], 60)[0]:
+            os.kill(pid, signal.SIGKILL)
+            pytest.fail(f"the demo says nothing any more:\n{said}")
         try:
             piece = os.read(terminal, 4096)
         except OSError:  # the other end is gone
