@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from aegis_core.action import Action
+    from aegis_core.redact import Redactor
 
 __all__ = [
     "Ask",
@@ -121,6 +122,11 @@ class Terms(Protocol):
     """Seconds a call waits for an answer."""
     request_lifetime: float
     """Seconds after which an answer to a request is refused."""
+
+    @property
+    def redactor(self) -> Redactor | None:
+        """Masks secrets as the policy in force wants it; None where it adds nothing to the default."""
+        ...
 
     @property
     def recalls(self) -> bool:
@@ -245,6 +251,7 @@ def _request(call_id: str, action: Action, decision: Decision, policy_digest: st
         expires_at=created + int(lifetime * 1e6),
         timeout=lifetime if terms.approval_timeout is None else min(terms.approval_timeout, lifetime),
         opaque=action.opaque_params(),
+        redactor=terms.redactor,
     )
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from aegis_core.action import Action
     from aegis_core.decision import Decision
+    from aegis_core.redact import Redactor
 
 __all__ = ["ApprovalAnswer", "ApprovalRequest"]
 
@@ -32,6 +33,7 @@ class ApprovalRequest:
         expires_at: Microseconds since the epoch; an answer that comes later is refused.
         timeout: Seconds the call itself waits for an answer; None for ever.
         opaque: Names of params that travel by reference and that a yes therefore does not bind.
+        redactor: The policy's redactor, for whoever shows or stores the request; None for the default one.
     """
 
     id: str
@@ -44,6 +46,7 @@ class ApprovalRequest:
     expires_at: int
     timeout: float | None = None
     opaque: tuple[str, ...] = ()
+    redactor: Redactor | None = field(default=None, repr=False, compare=False)
 
     def approve(self, *, approver: str | None = None, reason: str | None = None) -> ApprovalAnswer:
         """A yes to this very request."""

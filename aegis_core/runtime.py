@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aegis_core.executor import BaseExecutor
     from aegis_core.perform import Tool
     from aegis_core.record import BudgetExhausted, Record, Sink
+    from aegis_core.redact import Redactor
     from aegis_core.request import ApprovalAnswer, ApprovalRequest
 
 __all__ = ["Runtime", "active_runtime", "set_runtime"]
@@ -329,6 +330,11 @@ class Runtime:
     def bind(self, action: Action, decision: Decision) -> str:
         """What a yes to this action, asked for by these rules, binds to."""
         return self._trail.digest(canonical((*action.names, action.params, decision.rules_digest)))
+
+    @property
+    def redactor(self) -> Redactor | None:
+        """Masks secrets as the policy in force wants it; None where it adds nothing to the default."""
+        return self._policy.needs.redactor
 
     @property
     def recalls(self) -> bool:

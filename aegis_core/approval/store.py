@@ -108,7 +108,7 @@ class ApprovalStore:
 
     def put(self, request: ApprovalRequest, *, redactor: Redactor | None = None) -> Ticket:
         """Ask: join the identical request that waits or was answered and not used yet, or file a new one."""
-        shown = json.dumps(describe(request, redactor or Redactor()))
+        shown = json.dumps(describe(request, redactor or request.redactor or Redactor()))
 
         def work(transaction: Transaction) -> Ticket:
             found = _one(

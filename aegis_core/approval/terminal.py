@@ -28,7 +28,7 @@ class TerminalApprovalHandler:
     _one_at_a_time = threading.Lock()
 
     def __init__(self) -> None:
-        self._waiting: dict[str, threading.Event] = {}
+        self._waiting: dict[str, _Question] = {}
 
     def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
         """Ask, and wait at most ``request.timeout`` seconds.
@@ -40,13 +40,14 @@ class TerminalApprovalHandler:
             return request.deny(reason=f"approval is required and there is no terminal to ask on; {_ADVICE}")
         if not portability.can_be_asked(sys.stdin):
             return request.deny(reason=f"approval is required and this program runs in the background; {_ADVICE}")
-        deadline = None if request.timeout is None else time.monotonic() + request.timeout
-        withdrawn = self._waiting[request.id] = threading.Event()
+        # Who asks watches the clock, and withdraws the question when time is up; the little more is for who does not.
+        deadline = None if request.timeout is None else time.monotonic() + request.timeout + _MORE
+        question = self._waiting[request.id] = _Question()
         try:
-            if not self._one_at_a_time.acquire(timeout=-1 if request.timeout is None else request.timeout):
+            if not self._one_at_a_time.acquire(timeout=-1 if request.timeout is None else request.timeout + _MORE):
                 raise TimeoutError
             try:
-                line = self._converse(request, deadline, withdrawn)
+                line = self._converse(request, deadline, question)
             finally:
                 self._one_at_a_time.release()
         finally:
@@ -58,29 +59,40 @@ class TerminalApprovalHandler:
 
     def withdraw(self, request: ApprovalRequest) -> None:
         """The call no longer waits: take the question back, so that a later answer is not taken for another's."""
-        waiting = self._waiting.get(request.id)
-        if waiting is not None:
-            waiting.set()
+        question = self._waiting.get(request.id)
+        if question is not None:
+            question.withdrawn.set()
+            if question.shown:
+                _say("\n(no longer waiting for an answer)\n")
 
-    def _converse(self, request: ApprovalRequest, deadline: float | None, withdrawn: threading.Event) -> str | None:
+    def _converse(self, request: ApprovalRequest, deadline: float | None, question: _Question) -> str | None:
         """Show the request, in full if that is wanted, and return the answer; None if there is none."""
-        if withdrawn.is_set():
+        if question.withdrawn.is_set():
             return None
         shown, whole = describe_request(request, width=_WIDTH), describe_request(request)
         cut = shown != whole
         portability.discard_typed(sys.stdin)
-        question = "Approve this call? [y/N, v to view it in full] " if cut else "Approve this call? [y/N] "
-        _say(f"{shown}\n{question}")
-        while (line := portability.read_line(sys.stdin, deadline, give_up=withdrawn.is_set)) is not None:
+        prompt = "Approve this call? [y/N, v to view it in full] " if cut else "Approve this call? [y/N] "
+        _say(f"{shown}\n{prompt}")
+        question.shown = True
+        while (line := portability.read_line(sys.stdin, deadline, give_up=question.withdrawn.is_set)) is not None:
             line = line.strip().lower()
             if not cut or line not in _VIEW:
                 return line
-            _say(f"{whole}\n{question}")
-        _say("\n(no longer waiting for an answer)\n")
+            _say(f"{whole}\n{prompt}")
         return None
 
 
+class _Question:
+    """A question that waits for its answer, or for its turn."""
+
+    def __init__(self) -> None:
+        self.withdrawn = threading.Event()
+        self.shown = False
+
+
 _ADVICE = "configure an approval_handler for this program"
+_MORE = 1.0
 _WIDTH = 1000
 _YES = ("y", "yes")
 _VIEW = ("v", "view")
@@ -104,7 +116,7 @@ def describe_request(request: ApprovalRequest, *, width: int | None = None, reda
     Args:
         request: The request.
         width: Characters of one value to show; None for all.
-        redactor: Masks secrets; default the default one.
+        redactor: Masks secrets; default the request's.
     """
     action, decision = request.action, request.decision
     risk = decision.risk_level.name.lower()
@@ -116,7 +128,7 @@ def describe_request(request: ApprovalRequest, *, width: int | None = None, reda
     for label, value in (("agent", action.agent), ("user", action.user), ("why", action.description)):
         if value:
             lines.append(f"  {label:7} {visible(value)}")
-    for name, value in (redactor or Redactor()).params(action.params).items():
+    for name, value in (redactor or request.redactor or Redactor()).params(action.params).items():
         text = visible(value if isinstance(value, str) else repr(value))
         if width is not None and len(text) > width:
             text = f"{text[:width]}… ({len(text)} characters)"

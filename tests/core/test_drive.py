@@ -55,6 +55,7 @@ class World:
     writes: list[Any] = field(default_factory=list)
     enforced: bool = True
     recalls: bool = False
+    redactor: Any = None
     approval_timeout: float | None = 5.0
     request_lifetime: float = 3600.0
     written: list[Any] = field(default_factory=list)

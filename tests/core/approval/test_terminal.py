@@ -17,6 +17,7 @@ import pytest
 
 from aegis_core.action import Action
 from aegis_core.approval.terminal import describe_request
+from aegis_core.policy.policy import Policy
 from tests.core.policies import ASK, runtime
 
 if TYPE_CHECKING:
@@ -343,9 +344,17 @@ def test_no_standard_streams_at_all_is_a_no():
     assert "there is no terminal to ask on" in json.loads(ran.stdout)[1]
 
 
-def described(**fields: Any) -> str:
+def test_22_what_the_policy_says_is_secret_is_masked_for_people_too():
+    policy = Policy.from_dict(
+        {"version": "1", "redact": {"keys": ["tail_number"]}, "rules": [{"name": "ask", "approval": "approve"}]}
+    )
+    assert "N12345" not in described(policy, params={"tail_number": "N12345"})
+    assert "N12345" in described(params={"tail_number": "N12345"})
+
+
+def described(policy: Policy = ASK, **fields: Any) -> str:
     """How a person is shown a call."""
-    governed = runtime(ASK)
+    governed = runtime(policy)
     governed.run(Action(**{"type": "send", "target": "mail", **fields}), lambda _arguments: None)
     return describe_request(governed.approval_handler.requests[0])  # type: ignore[attr-defined]
 
