@@ -17,7 +17,7 @@ from aegis_langchain.arguments import Arguments
 from aegis_langchain.door import TARGET, Door, ToolRefused, current_action, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from aegis_core.runtime import Runtime
 
@@ -176,13 +176,11 @@ _ORDINARY = frozenset(("run_manager", "callbacks"))
 """Names that LangChain leaves out of what it shows; an argument of such a name is an argument all the same."""
 
 
-def _added_by_langchain(method: Callable[..., Any]) -> Iterator[str]:
+@functools.cache
+def _added_by_langchain(method: Callable[..., Any]) -> tuple[str, ...]:
     """The names under which LangChain hands a tool's method what nobody called the tool with."""
-    if "run_manager" in inspect.signature(method).parameters:
-        yield "run_manager"
-    config = _get_runnable_config_param(method)
-    if config is not None:
-        yield config
+    manager = "run_manager" if "run_manager" in inspect.signature(method).parameters else None
+    return tuple(name for name in (manager, _get_runnable_config_param(method)) if name is not None)
 
 
 def _defaults(tool: Any, method: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:

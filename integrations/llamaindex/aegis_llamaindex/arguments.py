@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -40,14 +41,15 @@ class Arguments:
     """
 
     def __init__(self, tool: Any, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        inspect.signature(method).bind(tool, *args, **kwargs)
+        own = _signature(method)
+        own.bind(tool, *args, **kwargs)
         is_function = isinstance(tool, FunctionTool)
-        function = tool.real_fn if is_function else method.__get__(tool)
-        parameters = inspect.signature(function).parameters
+        signature = _signature(tool.real_fn) if is_function else own
+        parameters = list(signature.parameters.items())[0 if is_function else 1 :]  # a method's first is the tool
         context = tool.ctx_param_name if is_function else None
         names = [
             name
-            for name, parameter in parameters.items()
+            for name, parameter in parameters
             if parameter.kind in _POSITIONAL and name != context and name not in kwargs
         ]
         if not names and args and not is_function:
@@ -65,7 +67,7 @@ class Arguments:
         self._defaults = _data(
             {
                 name: parameter.default
-                for name, parameter in parameters.items()
+                for name, parameter in parameters
                 if name not in given and name not in presets and name != context and _has_default(parameter)
             }
         )
@@ -82,6 +84,16 @@ class Arguments:
             if name not in self._defaults or value != self._defaults[name]
         }
         return args, {**kwargs, **self._hidden}
+
+
+_remembered = functools.lru_cache(maxsize=1024)(inspect.signature)
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return _remembered(function)
+    except TypeError:  # a callable that cannot be hashed
+        return inspect.signature(function)
 
 
 def _has_default(parameter: inspect.Parameter) -> bool:
