@@ -23,11 +23,15 @@ from agents import (
     handoff,
 )
 from agents.realtime import RealtimeAgent
+from agents.run_config import SandboxRunConfig
+from agents.sandbox import SandboxAgent
+from agents.sandbox.capabilities import Shell
+from agents.testing import scripted_sandbox_session
 from agents.tool import ProgrammaticToolCallingTool
 
 from aegis.adapters.openai_agents import govern_agent, govern_tool
 from aegis.errors import AegisError
-from tests.openai_agents.scripted import World, as_tool, model, outputs, run
+from tests.openai_agents.scripted import OFFLINE, World, as_tool, model, outputs, run
 
 HOSTED: list[Any] = [
     WebSearchTool(),
@@ -209,6 +213,22 @@ async def test_tools_that_a_class_of_agents_brings_by_itself_are_governed():
     governed = govern_agent(Resourceful("clerk"), world.runtime)
     assert isinstance(governed, Resourceful)
     assert await told(governed) == BLOCKED
+
+
+@pytest.mark.parametrize("approval", ["block", "approve"])
+async def test_an_agent_in_a_sandbox_is_governed_with_the_tools_that_the_sandbox_brings(approval: str):
+    world = World({"exec_command": approval})
+    boxed = SandboxAgent("box", capabilities=[Shell()], model=model(("exec_command", {"cmd": "rm -rf /"})))
+    governed = govern_agent(boxed, world.runtime)
+    session = scripted_sandbox_session([{"method": "exec", "error": AssertionError("it ran")}])
+    config = dataclasses.replace(OFFLINE, sandbox=SandboxRunConfig(session=session))
+    result = await run(governed, run_config=config)
+    if approval == "approve":
+        state = result.to_state()
+        state.reject(state.get_interruptions()[0], rejection_message="no")
+        result = await run(governed, state, run_config=config)
+        assert outputs(result) == ["no"]
+    assert [end for _, end in world.log()] == (["blocked"] if approval == "block" else ["pending_approval", "denied"])
 
 
 async def test_the_programs_own_hooks_are_called_as_without_us():

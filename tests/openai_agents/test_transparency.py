@@ -12,6 +12,7 @@ from agents import (
     AgentHooks,
     FunctionTool,
     ModelSettings,
+    RunContextWrapper,
     RunHooks,
     Runner,
     ToolOutputImage,
@@ -24,7 +25,7 @@ from agents.models.openai_responses import Converter
 from agents.testing import ScriptedModel
 from pydantic import BaseModel, Field
 
-from aegis import Policy
+from aegis import Policy, governed
 from aegis.adapters.openai_agents import govern_agent
 from tests.mcp.connections import connected, make_server
 from tests.openai_agents.scripted import OFFLINE, SessionServer, World, model
@@ -128,7 +129,7 @@ class RunDiary(RunHooks[Any]):
         self.pages.append((agent.name, tool.name, repr(result)))
 
 
-async def lived(*, governed: bool, stream: bool) -> dict[str, Any]:
+async def lived(*, ruled: bool, stream: bool) -> dict[str, Any]:
     """All that a run with everything in it shows."""
     diary, run_diary, scripted = Diary(), RunDiary(), model(*CALLS)
     inner = Agent("inner", tools=[climb], model=model(("climb", {"place": {"name": "K4"}})))
@@ -152,7 +153,7 @@ async def lived(*, governed: bool, stream: bool) -> dict[str, Any]:
             model_settings=ModelSettings(temperature=0.5),
             hooks=diary,
         )
-        if governed:
+        if ruled:
             agent = govern_agent(agent, World(EVERYTHING).runtime)
         events: list[Any] = []
         if stream:
@@ -202,8 +203,8 @@ def _without_ids(value: Any) -> Any:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_run_shows_no_difference(stream: bool):
-    plain = await lived(governed=False, stream=stream)
-    ruled = await lived(governed=True, stream=stream)
+    plain = await lived(ruled=False, stream=stream)
+    ruled = await lived(ruled=True, stream=stream)
     assert plain["output"] == "done"
     assert plain["agent"] == "second"
     assert len(plain["items"]) > 2 * len(CALLS)
@@ -220,3 +221,24 @@ def test_an_agent_has_the_same_fields():
         if field.name not in ("tools", "hooks"):
             assert getattr(governed, field.name) == getattr(agent, field.name), field.name
     assert [tool.name for tool in governed.tools] == [tool.name for tool in agent.tools]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "context"])
+def test_a_governed_function_innermost_makes_the_same_tool(kind: str):
+    def plain(place: Place, times: int = 1) -> str:
+        """Climb."""
+        return place.name
+
+    async def later(place: Place, times: int = 1) -> str:
+        """Climb."""
+        return place.name
+
+    def told(context: RunContextWrapper[Any], place: Place, times: int = 1) -> str:
+        """Climb."""
+        return place.name
+
+    function: Any = {"sync": plain, "async": later, "context": told}[kind]
+    runtime = World(EVERYTHING).runtime
+    bare, ruled = function_tool(function), function_tool(governed(runtime)(function))
+    for name in ("name", "description", "params_json_schema", "strict_json_schema"):
+        assert getattr(ruled, name) == getattr(bare, name), name

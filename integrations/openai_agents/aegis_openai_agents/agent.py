@@ -244,7 +244,7 @@ class _GovernedAgent(Agent[Any]):
         """The tools of this turn, MCP servers' included."""
         hear(run_context, self.aegis_scope.terms.runtime)
         tools = [self.aegis_scope.tool(tool, self) for tool in await super().get_all_tools(run_context)]
-        self._aegis_listed = tools
+        sdk.public(self)._aegis_listed = tools
         return tools
 
     async def get_prompt(self, run_context: RunContextWrapper[Any]) -> Any:

@@ -12,6 +12,7 @@ from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from agents import Agent
+from agents._public_agent import get_public_agent
 from agents.function_schema import FuncSchema
 from agents.mcp._logging import get_mcp_server_log_name
 from agents.run_internal.tool_execution import coerce_shell_call
@@ -44,6 +45,7 @@ __all__ = [
     "name_target",
     "needs_approval_itself",
     "preparation",
+    "public",
     "refuse",
     "run_state_says",
     "server_name",
@@ -206,6 +208,11 @@ def with_agent(tool: FunctionTool, govern: Callable[[Agent[Any]], Agent[Any]]) -
     copied.on_invoke_tool = FailureHandling(exchanged, _failure_handling(tool)._on_handled_error, function_tool=copied)
     copied._agent_instance = governed
     return copied
+
+
+def public(agent: Any) -> Any:
+    """The agent that hooks are told of; the one that runs in a sandbox is a copy of it."""
+    return get_public_agent(agent)
 
 
 def shell_action(item: dict[str, Any]) -> ShellActionRequest:
