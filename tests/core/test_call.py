@@ -667,3 +667,15 @@ def test_a_policy_that_fails_to_answer_blocks(caplog, monkeypatch):
     assert result.status == "blocked"
     assert "could not be evaluated (RuntimeError)" in (result.error or "")
     assert "the call is blocked" in caplog.text
+
+
+# --- failures.md 18: a yes is for one call ---
+
+
+def test_18_a_yes_is_for_one_call_and_the_same_tool_is_asked_about_again():
+    governed = runtime(ASK, [True, False, False])
+    delete = Action("delete_file", "fs", {"path": "/tmp/a"})
+    assert governed.run(delete, echo).ok
+    assert governed.run(delete, echo).status == "denied"
+    assert governed.run(delete.replace(params={"path": "/tmp/b"}), echo).status == "denied"
+    assert asked(governed) == 3
