@@ -233,3 +233,9 @@ def test_three_layers_and_the_strictest_wins(call: tuple[str, str, dict[str, Any
     decision, _ = layers.evaluate(Action(*call))
     assert decision.approval is approval
     assert layers.flatten().evaluate(Action(*call)).approval is approval
+
+
+def test_the_readme_shows_the_policy_for_the_real_filesystem_server_as_it_is():
+    root = Path(__file__).parents[2]
+    policy = (root / "examples" / "policies" / "filesystem-server.yaml").read_text(encoding="utf-8")
+    assert policy in (root / "README.md").read_text(encoding="utf-8")
