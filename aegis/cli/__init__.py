@@ -18,6 +18,7 @@ _COMMANDS = {
     "approvals": ("aegis.cli.approvals", "approvals", "See what waits for a person's yes, and answer it."),
     "audit": ("aegis.cli.audit", "audit", "Look at the audit trail."),
     "check": ("aegis.cli.policy", "check", "Ask a policy about one call, and why."),
+    "db": ("aegis.cli.db", "db", "Look after the database of the trail."),
     "demo": ("aegis.cli.demo", "demo", "See it work: a real MCP server, a scripted agent, a policy, a trail."),
     "proxy": ("aegis.cli.proxy", "proxy", "Govern an MCP server with no code: stand between it and its client."),
     "validate": ("aegis.cli.policy", "validate", "Check policy files; every problem with file:line:column."),

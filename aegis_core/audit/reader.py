@@ -36,7 +36,8 @@ _CALLS = """
 FROM records i
 LEFT JOIN records o ON o.seq =
     (SELECT seq FROM records WHERE call_id = i.call_id AND kind = 'outcome' ORDER BY seq DESC LIMIT 1)
-WHERE i.kind IN ('intent', 'refusal') AND (i.result_status IS NOT 'pending_approval' OR NOT EXISTS
+WHERE i.kind IN ('intent', 'refusal')
+    AND (i.result_status IS NULL OR i.result_status <> 'pending_approval' OR NOT EXISTS
     (SELECT 1 FROM records n WHERE n.call_id = i.call_id AND n.seq > i.seq AND n.kind <> 'outcome'))
 """
 
@@ -145,7 +146,7 @@ class Reader:
                 values.append(moment(time))
         where = " AND ".join(terms)
         sql = f"SELECT seq, at, kind, data FROM records WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - as above
-        limit = -1 if filters.limit is None else filters.limit
+        limit = 1 << 62 if filters.limit is None else filters.limit
         rows = self.read(lambda db: db.execute(sql, (*values, limit)).fetchall())
         return [
             {"seq": seq, "timestamp": timestamp(at), "event": kind, "data": loads(data, {})}
@@ -201,6 +202,11 @@ class Reader:
         """The process that wrote the rows which name row ``seq`` as their writer."""
         row = self.read(lambda db: db.execute("SELECT process FROM writers WHERE seq = ?", (seq,)).fetchone())
         return row[0] if row else None
+
+    def lives(self, writer: int) -> bool:
+        """Whether the process that wrote a row, by the number of its writer, is still there."""
+        process = self.writer(writer)
+        return process is not None and process_lives(process)
 
     def rows(self) -> Iterator[Sequence[Any]]:
         """Every row of the chain, in order, as it is stored: the columns of ``schema.ALL``, then the hash."""
@@ -263,8 +269,7 @@ class _Lives:
 
     def __call__(self, writer: int) -> bool:
         if writer not in self._known:
-            process = self._reader.writer(writer)
-            self._known[writer] = process is not None and process_lives(process)
+            self._known[writer] = self._reader.lives(writer)
         return self._known[writer]
 
 

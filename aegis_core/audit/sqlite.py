@@ -6,7 +6,7 @@ import contextlib
 import os
 import weakref
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import orjson
 
@@ -14,13 +14,14 @@ from aegis_core.audit.chainfile import write_chain
 from aegis_core.audit.checkpoint import Statement, cut, load_statements, make_checkpoint
 from aegis_core.audit.database import Database
 from aegis_core.audit.digest import Digest
-from aegis_core.audit.filters import Filters, Time, moment
+from aegis_core.audit.filters import FilterOptions, Filters, Time, moment
 from aegis_core.audit.job import Job
 from aegis_core.audit.reader import Reader
 from aegis_core.audit.render import REDACTOR, session_name
+from aegis_core.audit.schema import VERSION
 from aegis_core.audit.signing import PublicKey, SigningKey
 from aegis_core.audit.verify import Verification, verify_rows
-from aegis_core.audit.watch import FileWatch
+from aegis_core.audit.watch import FileWatch, Watch
 from aegis_core.audit.writer import Writer
 from aegis_core.errors import AuditError
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from aegis_core.audit.transaction import Transaction
+    from aegis_core.audit.writer import Database as AnyDatabase
     from aegis_core.record import Record
     from aegis_core.redact import Redactor
 
@@ -40,6 +42,8 @@ T = TypeVar("T")
 class AuditLogger:
     """Writes calls down before they run, and reads them back.
 
+    Given a ``postgresql://`` URL, it is a `PostgresAuditLogger`.
+
     The file and everything beside it (``-wal``, ``-shm``, ``.lock``, ``.key``) is made when first needed, readable and
     writable by its owner only. Any number of threads, event loops and processes may use the same file; a logger may be
     carried over a fork.
@@ -49,7 +53,7 @@ class AuditLogger:
     later. A power cut in between leaves a call that reads ``unknown``.
 
     Args:
-        db_path: The file.
+        db_path: The file, or the URL of a PostgreSQL database.
         durable: False: a write returns at once, and a thread writes some milliseconds later. Fast; but a crash of the
             process loses what was still waiting (at most 10,000 records), and a power cut may lose more.
 
@@ -58,21 +62,33 @@ class AuditLogger:
         reader: Asks the trail more than `get_log` does.
 
     Raises:
-        AuditError: ``db_path`` is not a path.
+        AuditError: ``db_path`` is a URL that cannot be used, or its extra is not installed.
     """
 
+    def __new__(cls, db_path: str | os.PathLike[str] = "aegis_audit.db", *, durable: bool = True) -> Self:  # noqa: ARG004 - __init__'s
+        """The logger for a file or a URL."""
+        if "://" not in os.fspath(db_path):
+            return super().__new__(cls)
+        try:
+            from aegis_core.audit.postgres import PostgresAuditLogger  # noqa: PLC0415 - loads psycopg
+        except ImportError as error:
+            raise AuditError(
+                f"a trail in PostgreSQL needs psycopg: pip install 'aegis-agents[postgres]' ({error})"
+            ) from error
+        return super().__new__(PostgresAuditLogger if cls is AuditLogger else cls)  # type: ignore[return-value]
+
     def __init__(self, db_path: str | os.PathLike[str] = "aegis_audit.db", *, durable: bool = True) -> None:
-        path = os.fspath(db_path)
-        if "://" in path:
-            raise AuditError(f"{path!r} is not a file: this AuditLogger keeps its trail in a SQLite file")
-        self.path = os.path.realpath(path)
-        self.durable = durable
+        self.path = os.path.realpath(os.fspath(db_path))
         digest = Digest(self.path)
+        self._open(Reader(self.path), Database(self.path, digest=digest), digest, durable=durable)
+
+    def _open(self, reader: Reader, database: AnyDatabase, digest: Digest, *, durable: bool) -> None:
+        self.durable = durable
+        self.reader = reader
         self._digest = digest
-        self.reader = Reader(self.path)
-        self._writer = Writer(Database(self.path, digest=digest), durable=durable, digest=digest)
+        self._writer = Writer(database, durable=durable, digest=digest)
         # Runs when the logger is forgotten, and at the end of the interpreter.
-        self._finalizer = weakref.finalize(self, self._writer.close)
+        self._finalizer = weakref.finalize(self, _release, self._writer, reader)
 
     # --- Sink ------------------------------------------------------------------------------------------------------
 
@@ -105,7 +121,7 @@ class AuditLogger:
             AuditError: Something that waited could not be written.
         """
         self._finalizer()
-        self.reader.close()
+        self.reader.close()  # also what was opened to read after an earlier close
 
     def __enter__(self) -> Self:
         return self
@@ -148,11 +164,11 @@ class AuditLogger:
         )  # fmt: skip
         return self.reader.entries(filters) if self._is_there() else []
 
-    def count(self, **filters: Any) -> int:
+    def count(self, **filters: Unpack[FilterOptions]) -> int:
         """How many calls `get_log` would return with the same filters."""
         return self.reader.count(self._filters(**filters)) if self._is_there() else 0
 
-    def export_jsonl(self, path: str | os.PathLike[str], **filters: Any) -> int:
+    def export_jsonl(self, path: str | os.PathLike[str], **filters: Unpack[FilterOptions]) -> int:
         """Write the calls to a file, one JSON object a line, oldest first; return how many. Memory stays bounded.
 
         Raises:
@@ -165,7 +181,7 @@ class AuditLogger:
                 total += len(chunk)
         return total
 
-    def chunks(self, **filters: Any) -> Iterator[list[dict[str, Any]]]:
+    def chunks(self, **filters: Unpack[FilterOptions]) -> Iterator[list[dict[str, Any]]]:
         """What `get_log` returns, a bounded number of calls at a time."""
         wanted = self._filters(**filters)
         if not self._is_there():
@@ -238,9 +254,20 @@ class AuditLogger:
         """``(position, type, target)`` of every call begun in a session after a position, oldest first."""
         return self.reader.history(self._session(session_id), after) if self._is_there() else []
 
-    def _filters(self, **filters: Any) -> Filters:
-        session_id = filters.pop("session_id", None)
-        return Filters(session_id=self._session(session_id) if session_id is not None else None, **filters)
+    def upgrade(self) -> tuple[int, int]:
+        """Create the trail's tables or bring them up to date; return the schema's version before and after.
+
+        Raises:
+            AuditError: The trail was written by a newer Aegis, or cannot be written.
+        """
+        before = VERSION if Path(self.path).exists() else 0
+        self.transact(lambda _: None)
+        return before, VERSION
+
+    def _filters(self, **filters: Unpack[FilterOptions]) -> Filters:
+        if (session_id := filters.get("session_id")) is not None:
+            filters["session_id"] = self._session(session_id)
+        return Filters(**filters)
 
     def _session(self, session_id: str) -> str:
         """A session's id as the trail has it."""
@@ -254,8 +281,8 @@ class AuditLogger:
 
     # --- approvals and other tables --------------------------------------------------------------------------------
 
-    def transact(self, function: Callable[[Transaction], T]) -> T:
-        """Run a function inside a write transaction, in turn with everybody else's writes.
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` inside a write transaction, in turn with everybody else's writes.
 
         What it did through its `Transaction` is kept as a whole, or not at all if it raises. It must be short, must not
         write to this logger, and may run on another thread.
@@ -263,23 +290,30 @@ class AuditLogger:
         Raises:
             AuditError: The transaction failed.
         """
-        return self._writer.run(Job(function=function))  # type: ignore[no-any-return]
+        return self._writer.run(Job(function=work))  # type: ignore[no-any-return]
 
-    async def atransact(self, function: Callable[[Transaction], T]) -> T:
+    async def atransact(self, work: Callable[[Transaction], T]) -> T:
         """`transact` from a coroutine, without blocking its event loop."""
-        return await self._writer.arun(Job(function=function))  # type: ignore[no-any-return]
+        return await self._writer.arun(Job(function=work))  # type: ignore[no-any-return]
 
-    def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a function that reads any of the trail's tables. It must be short."""
-        return self.reader.read(function)
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work``, which reads any of the trail's tables. It must be short."""
+        return self.reader.read(work)
 
-    def watch(self) -> FileWatch:
+    def watch(self) -> Watch:
         """Something to wait on until anybody may have written to the trail. Whoever takes it closes it."""
         return FileWatch(self.path)
 
     def changes(self) -> int:
         """A number that changes whenever any process commits to the trail: a cheap thing to look at while waiting."""
         return self.reader.changes()
+
+
+def _release(writer: Writer, reader: Reader) -> None:
+    try:
+        writer.close()
+    finally:
+        reader.close()
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
@@ -14,7 +14,6 @@ from aegis_core.audit.schema import INSERT
 from aegis_core.record import BudgetExhausted, GrantUnavailable
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Mapping, Sequence
 
     from aegis_core.record import Event, Intent
@@ -31,6 +30,14 @@ def chained(last: bytes, seq: int, writer: int, row: Row) -> tuple[bytes, tuple[
     return new, columns, (seq, writer, *values, bytearray(new))
 
 
+class Connection(Protocol):
+    """What a transaction needs of its database."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Any:
+        """Execute one statement; the parameters stand for its question marks."""
+        ...
+
+
 class Transaction:
     """A write transaction in progress. `AuditLogger.transact` hands it to a function; it is of no use afterwards.
 
@@ -40,13 +47,22 @@ class Transaction:
         writer: The row that says which process writes.
     """
 
-    def __init__(self, connection: sqlite3.Connection, chain: str, writer: int, digest: Callable[[bytes], str]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        chain: str,
+        writer: int,
+        digest: Callable[[bytes], str],
+        *,
+        head: tuple[int, bytes] | None = None,
+    ) -> None:
         self.now = time.time_ns() // 1000
         self.chain = chain
         self._connection = connection
         self.writer = writer
         self._digest = digest
-        head = connection.execute("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").fetchone()
+        if head is None:
+            head = connection.execute("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").fetchone()
         self._seq: int = head[0] if head else 0
         self._hash: bytes = head[1] if head else GENESIS
         self._waiting: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
@@ -56,7 +72,7 @@ class Transaction:
         """The number and the hash of the chain's last row so far."""
         return self._seq, self._hash
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """Execute one statement. The table ``records`` is the chain's: read it, and write to it with `append` only."""
         self.flush()
         return self._connection.execute(sql, parameters)

@@ -7,11 +7,28 @@ import select
 import sys
 import time
 from pathlib import Path
+from typing import Protocol
 
-__all__ = ["FileWatch"]
+__all__ = ["FileWatch", "Watch"]
 
 _MODIFY, _CREATE, _MOVED_TO = 0x2, 0x100, 0x80
 _SLICE = 0.05
+
+
+class Watch(Protocol):
+    """Something to wait on until anybody may have written. Not for several threads at once."""
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait at most ``timeout`` seconds; True if there may have been a change, or `wake` was called."""
+        ...
+
+    def wake(self) -> None:
+        """End a wait, from any thread."""
+        ...
+
+    def close(self) -> None:
+        """Release everything. Call it when nobody waits."""
+        ...
 
 
 class FileWatch:

@@ -14,15 +14,13 @@ import threading
 import time
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aegis_core.audit.job import Job, settle, wake
 from aegis_core.errors import AuditError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from aegis_core.audit.database import Database
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Writer"]
 
@@ -36,6 +34,40 @@ PATIENCE = 10.0
 """Seconds a caller waits for a turn before its call is refused."""
 _LINGER = 0.005
 _RETRY = 0.25
+
+
+class Database(Protocol):
+    """What a writer needs of its database. Not thread-safe."""
+
+    path: str
+
+    def try_enter(self) -> bool:
+        """Take this process's turn, unless another process has it or waits for it."""
+        ...
+
+    def enter(self) -> None:
+        """Wait for this process's turn."""
+        ...
+
+    def leave(self) -> None:
+        """End this process's turn."""
+        ...
+
+    def commit(self, jobs: Sequence[Job]) -> None:
+        """Do some jobs in one transaction. Every job gets its result or its error."""
+        ...
+
+    def sync(self, jobs: Sequence[Job] = ()) -> None:
+        """Return when the disk has all that was committed. If that fails, so have the jobs that hoped for it."""
+        ...
+
+    def disconnect(self) -> None:
+        """Close everything. It is opened again when needed."""
+        ...
+
+    def after_fork(self) -> None:
+        """This is another process now."""
+        ...
 
 
 class Writer:
