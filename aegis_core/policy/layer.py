@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from aegis_core.decision import Decision
 from aegis_core.policy.index import RuleIndex
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aegis_core.action import Action
     from aegis_core.policy.conditions.truth import Context, Truth
     from aegis_core.policy.document import PolicyDocument
+    from aegis_core.policy.globs import Test
     from aegis_core.policy.rule import Names
 
 __all__ = ["Layer", "Plan", "Verdict", "decide"]
@@ -62,13 +63,31 @@ def decide(verdicts: Sequence[Verdict]) -> Decision:
     )
 
 
+class Entry(NamedTuple):
+    """All of a rule that is looked at for a tool never seen, together: scattered in memory, it is found far slower.
+
+    Attributes:
+        number: Its place in the layer.
+        tests: As `Rule.tests`.
+        conditional: Whether it has conditions.
+        verdict: The layer's verdict where this rule decides and no other sets a floor.
+        rule: The rule.
+    """
+
+    number: int
+    tests: tuple[tuple[int, Test, Any], ...]
+    conditional: bool
+    verdict: Verdict
+    rule: Rule
+
+
 class Step(NamedTuple):
     """A rule that may concern certain calls.
 
     Attributes:
         rule: The rule.
         matched: What its match says: True, or None for undecided.
-        verdict: The layer's verdict where this rule decides and no other set a floor.
+        verdict: The layer's verdict where this rule decides and no other sets a floor.
     """
 
     rule: Rule
@@ -109,7 +128,7 @@ class Layer:
             abstains where no rule decides, and a policy that stands alone blocks.
     """
 
-    __slots__ = ("_index", "_silent", "_verdicts", "default", "documents", "name", "results", "rules", "trust")
+    __slots__ = ("_index", "_silent", "default", "documents", "name", "results", "rules", "trust")
 
     def __init__(self, documents: tuple[PolicyDocument, ...], *, name: str | None = None) -> None:
         self.name = name
@@ -117,8 +136,10 @@ class Layer:
         self.trust = Trust(entry for document in documents for entry in document.trust)
         self.rules = tuple(Rule(rule, name, self.trust) for document in documents for rule in document.rules)
         self.results = tuple(ResultRule(rule, name) for document in documents for rule in document.results)
-        self._verdicts = tuple(map(Verdict, self.rules))
-        self._index = RuleIndex([(rule.document.match.type, rule.document.match.target) for rule in self.rules])
+        self._index = RuleIndex(
+            [Entry(n, rule.tests, bool(rule.conditions), Verdict(rule), rule) for n, rule in enumerate(self.rules)],
+            [(rule.document.match.type, rule.document.match.target) for rule in self.rules],
+        )
         defaults = documents[0].defaults
         if defaults is not None:
             self.default: Default | None = Default(defaults.approval, defaults.risk_level)
@@ -130,23 +151,30 @@ class Layer:
         """The same rules as a layer of a hierarchy."""
         return Layer(self.documents, name=name)
 
-    def plan(self, names: Names) -> Plan | Verdict:
-        """What calls with these names come down to: a verdict where names alone settle it, else what is left to ask."""
+    def plan(self, names: Names, *, plain: bool = False) -> Plan | Verdict:
+        """What calls with these names come down to: a verdict where names alone settle it, else what is left to ask.
+
+        ``plain`` says that the tool's name `is_plain`.
+        """
         steps: list[Step] = []
         settled = True
-        for number in self._index.candidates(names[0], names[1]):
-            rule = self.rules[number]
-            matched = rule.match(names)
+        for _, tests, conditional, verdict, rule in self._index.candidates(names[0], names[1], plain=plain):
+            matched: Truth = True
+            for axis, test, operand in tests:
+                name = names[axis]
+                if name is None or not test(name, operand):
+                    matched = rule.match_folded(names)
+                    break
             if matched is False:
                 continue
-            if rule.conditions:
+            if conditional:
                 settled = False
             elif matched:
                 if not steps:
-                    return self._verdicts[number]
-                steps.append(Step(rule, matched, self._verdicts[number]))
+                    return verdict
+                steps.append(Step(rule, matched, verdict))
                 break
-            steps.append(Step(rule, matched, self._verdicts[number]))
+            steps.append(Step(rule, matched, verdict))
         if not steps:
             return self._silent
         if not settled:
@@ -156,5 +184,5 @@ class Layer:
 
     def concerned(self, names: Names) -> list[tuple[Rule, Truth]]:
         """Every rule whose match does not rule out calls with these names, in order, and what the match says."""
-        rules = [self.rules[number] for number in self._index.candidates(names[0], names[1])]
+        rules = [entry.rule for entry in self._index.candidates(names[0], names[1])]
         return [(rule, matched) for rule in rules if (matched := rule.match(names)) is not False]

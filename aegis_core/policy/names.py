@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["fold", "fold_text", "folded_forms", "refusal"]
+__all__ = ["fold", "fold_text", "folded_forms", "is_plain", "refusal"]
 
 _SEPARATORS = ("__", ".", ":", "/")
 # Default-ignorable code points whose category is not Cf: they render as nothing.
@@ -28,6 +28,14 @@ _CATEGORIES = {
 _LOOKALIKE_SCRIPTS = ("CYRILLIC", "GREEK")
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name is lower-case ASCII letters, digits and single underscores, as most are.
+
+    Such a name is not refused, is its own folded form, and has no prefix that a gateway may have put there.
+    """
+    return name.isascii() and name.islower() and name.isidentifier() and "__" not in name
+
+
 def fold(name: str) -> str:
     """The form under which look-alike spellings coincide: NFKC, case-folded, no surrounding white space."""
     return fold_text(name).strip()
@@ -36,7 +44,8 @@ def fold(name: str) -> str:
 def fold_text(text: str) -> str:
     """`fold` for a part of a name or pattern: white space stays."""
     if text.isascii():
-        return text.lower()
+        lowered = text.lower()
+        return text if text == lowered else lowered  # the same object wherever it can be: fewer places to look at
     # NFKC after casefold again: folding can produce decomposable characters.
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 

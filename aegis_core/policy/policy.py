@@ -12,7 +12,7 @@ from aegis_core.errors import PolicyError, Problem
 from aegis_core.policy.conditions.truth import Context
 from aegis_core.policy.layer import Layer, Plan, Verdict, decide
 from aegis_core.policy.loading import gc_paused, load_dict, load_file, load_text
-from aegis_core.policy.names import refusal
+from aegis_core.policy.names import is_plain, refusal
 from aegis_core.policy.needs import Needs
 from aegis_core.policy.origin import FromFile, FromMemory, Layered, Merged
 from aegis_core.policy.rule import ABSENT_DEFAULT, Rule
@@ -176,14 +176,8 @@ class Policy:
         """A constant decision where the names settle it, else what is left to ask per layer. Remembered."""
         type_name, target, agent, user = names
         vetted, remember, refused = self._vetted, True, None
-        if not (
-            target in vetted
-            and agent in vetted
-            and user in vetted
-            and 0 < len(type_name) <= _LONGEST
-            and type_name.isascii()
-            and type_name.isprintable()
-        ):
+        plain = is_plain(type_name)
+        if not (plain and len(type_name) <= _LONGEST and target in vetted and agent in vetted and user in vetted):
             refused = _refused(names)
             remember = all(name is None or len(name) <= _LONGEST for name in names)
             if remember and refused is None:
@@ -194,10 +188,10 @@ class Policy:
         if refused is not None:
             plan = refused
         elif self._only is not None:
-            part = self._only.plan(names)
+            part = self._only.plan(names, plain=plain)
             plan = (part.alone or decide([part])) if isinstance(part, Verdict) else part
         else:
-            parts = tuple([layer.plan(names) for layer in self.layers])
+            parts = tuple([layer.plan(names, plain=plain) for layer in self.layers])
             verdicts = [part for part in parts if isinstance(part, Verdict)]
             plan = decide(verdicts) if len(verdicts) == len(parts) else parts
         if remember:

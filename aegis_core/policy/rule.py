@@ -37,11 +37,13 @@ class Rule:
         conditions: Its compiled conditions, cheapest first.
         decision: The decision when this rule alone decides.
         floor: The floor it sets when it cannot be decided.
+        tests: Of each kind of name that the match restricts: which, and a test that holds if the first pattern does.
     """
 
     __slots__ = (
-        "_digest", "_exact", "_globs", "_layer", "_trust",
+        "_digest", "_globs", "_layer", "_trust",
         "approval", "budget", "conditions", "decision", "document", "floor", "name",
+        "tests",
     )  # fmt: skip
 
     def __init__(self, document: RuleDocument, layer: str | None = None, trust: Trust = NOBODY) -> None:
@@ -60,7 +62,7 @@ class Rule:
         reason = f"{_VERBS[document.approval]} by rule {name!r}"
         self.decision = Decision(document.approval, document.risk_level, name, reason, deciders=(self,))
         self._globs = _globs(document.match)
-        self._exact = tuple(_exact(axis, globs[0]) for axis, globs in self._globs)
+        self.tests = tuple(_test(axis, globs[0]) for axis, globs in self._globs)
         self._digest = ""
 
     @property
@@ -70,13 +72,13 @@ class Rule:
 
     def match(self, names: Names) -> Truth:
         """Whether the match holds for these names: true, false or undecided."""
-        for axis, test, operand in self._exact:
+        for axis, test, operand in self.tests:
             name = names[axis]
             if name is None or not test(name, operand):
-                return self._match_folded(names)
+                return self.match_folded(names)
         return True
 
-    def _match_folded(self, names: Names) -> Truth:
+    def match_folded(self, names: Names) -> Truth:
         """The same in full, where a name is not an exact match at first sight."""
         truth: Truth = True
         for axis, globs in self._globs:
@@ -159,6 +161,6 @@ def _globs(match: Match) -> tuple[tuple[int, tuple[Glob, ...]], ...]:
 
 
 @lru_cache(maxsize=65536)
-def _exact(axis: int, glob: Glob) -> tuple[int, Test, Any]:
+def _test(axis: int, glob: Glob) -> tuple[int, Test, Any]:
     """What `Rule.match` tries first. Rules share it: what stays in the processor's cache is found faster."""
     return axis, glob.test, glob.operand
