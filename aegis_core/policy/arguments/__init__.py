@@ -7,12 +7,19 @@ except `PathCondition` with ``resolve: true``.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from aegis_core.policy.arguments.email import EmailCondition, EmailSpec
 from aegis_core.policy.arguments.path import PathCondition, PathSpec
 from aegis_core.policy.arguments.shell import ShellCondition, ShellSpec
 from aegis_core.policy.arguments.sql import SqlCondition, SqlSpec
 from aegis_core.policy.arguments.url import UrlCondition, UrlSpec
 from aegis_core.policy.arguments.verdict import MissingExtra
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aegis_core.policy.arguments.verdict import ArgumentSpec, ArgumentTest
 
 __all__ = [
     "ARGUMENTS",
@@ -29,7 +36,7 @@ __all__ = [
     "UrlSpec",
 ]
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, tuple[type[ArgumentSpec], Callable[[Any], ArgumentTest]]] = {
     "param_path": (PathSpec, PathCondition),
     "param_sql": (SqlSpec, SqlCondition),
     "param_url": (UrlSpec, UrlCondition),

@@ -7,6 +7,7 @@ are held by the hostile shapes in the tests, which also say how far a thread's s
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sqlglot.tokenizer_core import TokenType
@@ -22,43 +23,47 @@ __all__ = ["Shape"]
 _MAX_DEPTH = 16
 _MAX_TOKENS = 4000
 _MAX_WORK = 1 << 16  # tokens, each counted double for every bracket and every join without a condition around it
-_MAX_ROW = 20
-# Constructs that nest without brackets, or whose price grows with the square of their number.
-_MAX_OF = {
-    **dict.fromkeys((TokenType.ANY, TokenType.ARROW, TokenType.INTERVAL, TokenType.L_BRACKET, TokenType.PARAMETER), 48),
-    TokenType.NEXT: 12,
-    TokenType.NOT: 64,  # NOT NULL aside
-}
-_MAX_ANGLES = 12  # of types: ARRAY<ARRAY<...>>
-_PREFIX_NAMES = frozenset(("CONNECT_BY_ROOT", "PRIOR", "VARIADIC"))
-_MAX_PREFIX_NAMES = 4
+_LONG_ROW = re.compile(rb"[^,;)\]vN]{21}")  # the parser may descend at each, for none of these ends an expression
 
-_OPENING = frozenset((TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE))
-_CLOSING = {
-    TokenType.R_PAREN: TokenType.L_PAREN,
-    TokenType.R_BRACKET: TokenType.L_BRACKET,
-    TokenType.R_BRACE: TokenType.L_BRACE,
-    TokenType.END: TokenType.CASE,
+# Tokens are looked at as bytes, one a token: what a pattern can find, and `v` for values and names, `.` for the rest.
+_CODES = {
+    **dict.fromkeys((TokenType.IDENTIFIER, TokenType.NUMBER, TokenType.STRING, TokenType.VAR), b"v"),
+    **dict.fromkeys((TokenType.JOIN, TokenType.STRAIGHT_JOIN), b"J"),
+    **dict.fromkeys((TokenType.ON, TokenType.USING), b"O"),
+    TokenType.L_PAREN: b"(",
+    TokenType.R_PAREN: b")",
+    TokenType.L_BRACKET: b"[",
+    TokenType.R_BRACKET: b"]",
+    TokenType.L_BRACE: b"{",
+    TokenType.R_BRACE: b"}",
+    TokenType.CASE: b"C",
+    TokenType.END: b"E",
+    TokenType.COMMA: b",",
+    TokenType.SEMICOLON: b";",
+    TokenType.LT: b"<",
+    TokenType.NOT: b"!",
+    TokenType.NULL: b"N",
+    TokenType.ANY: b"y",
+    TokenType.ARROW: b">",
+    TokenType.INTERVAL: b"i",
+    TokenType.NEXT: b"n",
+    TokenType.PARAMETER: b"@",
 }
-_JOINS = frozenset((TokenType.JOIN, TokenType.STRAIGHT_JOIN))
-_CONDITIONS = frozenset((TokenType.ON, TokenType.USING))
-# What ends a row of prefixes: between two of these the parser does not descend.
-_OPERANDS = frozenset(
-    (
-        *(TokenType.COMMA, TokenType.IDENTIFIER, TokenType.NULL, TokenType.NUMBER, TokenType.R_BRACKET),
-        *(TokenType.R_PAREN, TokenType.SEMICOLON, TokenType.STRING, TokenType.VAR),
-    )
-)
-_AFTER_IF = frozenset((TokenType.L_PAREN, TokenType.NOT, TokenType.EXISTS))
+# Constructs that nest without brackets, or whose price grows with the square of their number: how many are too many.
+_TOO_MANY = {b"y": 48, b">": 48, b"[": 48, b"i": 48, b"@": 48, b"n": 12, b"!": 64, b"t<": 12}
+_CLOSED_BY = {ord(")"): ord("("), ord("]"): ord("["), ord("}"): ord("{"), ord("E"): ord("C")}
+_NESTING = re.compile(rb"[()\[\]{}CEJO;]")
 
 
 class Shape:
     """The check for one dialect."""
 
-    __slots__ = ("_commands", "_special", "_types")
+    __slots__ = ("_codes", "_commands", "_special")
 
     def __init__(self, dialect: Dialect) -> None:
-        self._types = frozenset(dialect.parser_class.TYPE_TOKENS)
+        types = dialect.parser_class.TYPE_TOKENS
+        # By number, and the first has the number 1.
+        self._codes = [_CODES.get(kind, b"t" if kind in types else b".")[0] for kind in (None, *TokenType)]
         # Functions with a grammar of their own: the parser takes a quoted name for them, too.
         self._special = frozenset(dialect.parser_class.FUNCTION_PARSERS)
         # Statements the parser keeps as text, and complains about in a log that is not ours.
@@ -68,59 +73,59 @@ class Shape:
         """Why the tokens of a text must not reach the parser, or None."""
         if len(tokens) > _MAX_TOKENS:
             return f"it has more than {_MAX_TOKENS} words"
-        return self._misread(tokens) or self._costly(tokens)
+        kinds = [token.token_type for token in tokens]
+        table = self._codes
+        codes = bytes([table[kind] for kind in kinds])
+        return self._misread(tokens, kinds) or _costly(codes)
 
-    def _misread(self, tokens: Sequence[Token]) -> str | None:
-        """What the parser would take for something else, or fall back from."""
-        before: TokenType | None = TokenType.SEMICOLON
-        word = ""
-        row = prefixes = 0
-        for token in tokens:
-            kind = token.token_type
-            if before is TokenType.SEMICOLON and kind in self._commands:
-                return "it begins a statement that is not judged"
-            if before is TokenType.IDENTIFIER and kind is TokenType.L_PAREN and word in self._special:
-                return "it quotes the name of a function"
-            if word == "IF" and kind not in _AFTER_IF:
-                return "it has an IF that is not a function"
-            before, word = kind, token.text.upper()
-            row = 0 if kind in _OPERANDS else row + 1
-            prefixes += word in _PREFIX_NAMES
-            if row > _MAX_ROW or prefixes > _MAX_PREFIX_NAMES:
-                return "it has a long row of words or signs with nothing between them"
+    def _misread(self, tokens: Sequence[Token], kinds: list[TokenType]) -> str | None:
+        """What the parser would take for something else, or keep as text."""
+        seen = set(kinds)
+        if not self._commands.isdisjoint(seen):
+            for before, kind in zip((TokenType.SEMICOLON, *kinds), kinds, strict=False):
+                if before is TokenType.SEMICOLON and kind in self._commands:
+                    return "it begins a statement that is not judged"
+        if TokenType.IDENTIFIER in seen:
+            for index in range(1, len(kinds)):
+                quoted = kinds[index] is TokenType.L_PAREN and kinds[index - 1] is TokenType.IDENTIFIER
+                if quoted and tokens[index - 1].text.upper() in self._special:
+                    return "it quotes the name of a function"
         return None
 
-    def _costly(self, tokens: Sequence[Token]) -> str | None:
-        """What would take the parser, or the stack it runs on, too far."""
-        # Per open bracket, what it is and the joins around it that still miss their condition.
-        pending: list[tuple[TokenType, int]] = []
-        joins = angles = work = 0
-        counts = dict.fromkeys(_MAX_OF, 0)
-        before: TokenType | None = None
-        for token in tokens:
-            kind = token.token_type
-            if kind in _OPENING:
-                pending.append((kind, joins))
-                if len(pending) > _MAX_DEPTH:
-                    return f"it is nested more than {_MAX_DEPTH} deep"
-            elif kind in _CLOSING:
-                if pending and pending[-1][0] is _CLOSING[kind]:
-                    joins = pending.pop()[1]
-            elif kind in _JOINS:
-                joins += 1
-            elif kind in _CONDITIONS and joins:
-                joins -= 1
-            elif kind is TokenType.LT:
-                angles += before in self._types
-            elif kind is TokenType.SEMICOLON:
-                joins = 0
-            if kind in counts:
-                counts[kind] += 1
-            elif kind is TokenType.NULL and before is TokenType.NOT:
-                counts[TokenType.NOT] -= 1
-            work += 1 << min(len(pending) + joins, 20)
-            before = kind
-        many = angles > _MAX_ANGLES or any(counts[kind] > most for kind, most in _MAX_OF.items())
-        if many or work > _MAX_WORK:
-            return "it would take the parser too long"
-        return None
+
+def _costly(codes: bytes) -> str | None:
+    """What would take the parser, or the stack it runs on, too far."""
+    if _LONG_ROW.search(codes):
+        return "it has a long row of words or signs with nothing between them"
+    counts = {code: codes.count(code) for code in _TOO_MANY}
+    counts[b"!"] -= codes.count(b"!N")  # NOT NULL is no prefix
+    if any(count > _TOO_MANY[code] for code, count in counts.items()):
+        return "it has too many of one construct for the parser"
+    depth = sum(map(codes.count, (b"(", b"[", b"{", b"C", b"J")))
+    if depth <= _MAX_DEPTH and len(codes) << depth <= _MAX_WORK:
+        return None  # even if all of them were nested
+    return _deep(codes)
+
+
+def _deep(codes: bytes) -> str | None:
+    # Per open bracket, what it is and the joins around it that still miss their condition.
+    pending: list[tuple[int, int]] = []
+    joins = work = counted = 0
+    for found in _NESTING.finditer(codes):
+        position, code = found.start(), codes[found.start()]
+        work += (position - counted) << min(len(pending) + joins, 20)
+        counted = position
+        if code in b"([{C":
+            pending.append((code, joins))
+            if len(pending) > _MAX_DEPTH:
+                return f"it is nested more than {_MAX_DEPTH} deep"
+        elif pending and pending[-1][0] == _CLOSED_BY.get(code):
+            joins = pending.pop()[1]
+        elif code == ord("J"):
+            joins += 1
+        elif code == ord("O"):
+            joins = max(joins - 1, 0)
+        elif code == ord(";"):
+            joins = 0
+    work += (len(codes) - counted) << min(len(pending) + joins, 20)
+    return "it would take the parser too long" if work > _MAX_WORK else None

@@ -43,7 +43,10 @@ _DOUBTS = {
     "mysql": re.compile(rf"{_AMBIGUOUS}|[{{}}]|--"),
     None: re.compile(rf"{_AMBIGUOUS}|[{{}}\[\]\#]|--|[\w&]\x00"),
 }
-_BARE_VALUES = re.compile(r"\bvalues\b(?!\s*+(?:\(|row\b))")
+# VALUES without brackets may be the name of a table; IF without them is parsed twice for every level.
+_MISREAD = re.compile(r"\b(?:values\b(?![\s\x00]*+(?:\(|row\b))|if\b(?![\s\x00]*+(?:\(|(?:not|exists)\b)))")
+# Prefixes by which the parser descends, and which none of these databases knows as such.
+_PREFIXES = re.compile(r"\b(?:prior|connect_by_root)\b")
 
 
 def text_problem(text: str, dialect: Dialect | None) -> tuple[str | None, str]:
@@ -61,8 +64,10 @@ def text_problem(text: str, dialect: Dialect | None) -> tuple[str | None, str]:
     if not skeleton.isascii() and unicodedata.normalize("NFKC", skeleton) != skeleton:
         return "it has look-alike letters", ""
     skeleton = skeleton.lower()
-    if _BARE_VALUES.search(skeleton):
-        return "VALUES without brackets may be the name of a table", ""
+    if found := _MISREAD.search(skeleton):
+        return f"a parser may misread the word {found[0]!r} where it stands", ""
+    if ("prior" in skeleton or "connect" in skeleton) and len(_PREFIXES.findall(skeleton)) > 4:
+        return "it has a long row of prefixes", ""
     return None, skeleton
 
 
@@ -97,7 +102,8 @@ def doing_words(skeleton: str) -> Counter[str]:
 
 def called_words(skeleton: str) -> set[str]:
     """The words before a bracket that may call something there, with a dot before those that are qualified."""
-    return {"".join(word.split()) for word in _CALL.findall(skeleton)} - _NO_CALL
+    words = set(_CALL.findall(skeleton)) - _NO_CALL
+    return {"".join(word.split()) for word in words}
 
 
 def stray_statement(skeleton: str) -> str | None:

@@ -142,7 +142,6 @@ def read(text: str, statements: Sequence[exp.Expr | None], *, lowers: bool) -> R
             reading.kinds["select"] += 1
         elif statement.__class__ not in _KINDS and not isinstance(statement, exp.Subquery):
             reading.doubt = f"a statement of it is not one that is judged ({type(statement).__name__})"
-        reading.has_ctes = statement.find(exp.With) is not None
         for node in statement.walk():
             kind = node.__class__
             reader = _READERS.get(kind) or _reader(kind)
@@ -211,6 +210,10 @@ def _when(reading: Reading, node: Any) -> None:
             reading.doubt = "it has a MERGE action that is not known"
 
 
+def _with(reading: Reading, _node: Any) -> None:
+    reading.has_ctes = True  # the walk is breadth first, so it comes here before any table in its scope
+
+
 def _function(reading: Reading, node: Any) -> None:
     parent = node.parent
     start, end = node.meta.get("start"), node.meta.get("end")
@@ -258,6 +261,7 @@ _READERS: dict[type, Callable[[Reading, Any], None]] = {
     exp.Lock: _lock,
     exp.OnConflict: _conflict,
     exp.When: _when,
+    exp.With: _with,
     exp.Table: _table,
     exp.TableAlias: _alias,
 }
