@@ -110,7 +110,9 @@ class Opaque:
         try:
             # A container is cut first: one that holds itself over and over has a repr without end.
             text = repr(excerpt(self.value, depth=4) if isinstance(self.value, _CONTAINERS) else self.value)
-            text = text if len(text) <= limit else text[:limit] + "…"
+            if len(text) > limit:
+                # Whole words only: the half of a secret that a cut would leave is no longer recognised as one.
+                text = text[:limit].rpartition(" ")[0] + "…"
         except RecursionError:
             text = "<repr is recursive>"
         except Exception as error:  # noqa: BLE001 - a stranger's __repr__ may raise anything; recording must not
