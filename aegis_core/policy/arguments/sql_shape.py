@@ -62,8 +62,8 @@ class Shape:
 
     def __init__(self, dialect: Dialect) -> None:
         types = dialect.parser_class.TYPE_TOKENS
-        # By number, and the first has the number 1.
-        self._codes = [_CODES.get(kind, b"t" if kind in types else b".")[0] for kind in (None, *TokenType)]
+        codes = (_CODES.get(kind, b"t" if kind in types else b".") for kind in TokenType)
+        self._codes = b"".join((b".", *codes))  # by number, and the first has the number 1
         # Functions with a grammar of their own: the parser takes a quoted name for them, too.
         self._special = frozenset(dialect.parser_class.FUNCTION_PARSERS)
         # Statements the parser keeps as text, and complains about in a log that is not ours.

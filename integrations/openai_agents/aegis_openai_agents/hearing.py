@@ -24,7 +24,8 @@ __all__ = ["Listening", "hear"]
 
 def hear(context: RunContextWrapper[Any], runtime: Runtime) -> None:
     """Tell the session what the user said. An agent that a tool runs is spoken to by a model, not by the user."""
-    if isinstance(context, ToolContext) or ENCLOSING.get() is not None:
+    outer = ENCLOSING.get()  # a call begun for a framework stays there after it has ended
+    if isinstance(context, ToolContext) or (outer is not None and outer.reaches_here()):
         return
     with runtime.session(conversation() or runtime.principal()[2]) as session:
         for item in context.turn_input:
