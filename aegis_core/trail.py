@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import threading
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +15,10 @@ from aegis_core.record import BudgetExhausted, Event, GrantUnavailable, Outcome
 from aegis_core.redact import MASK, Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Sequence
+    from contextlib import AbstractContextManager
 
-    from aegis_core.record import Record, Sink
+    from aegis_core.record import Intent, Record, Sink
 
 __all__ = ["Trail"]
 
@@ -32,6 +36,10 @@ class Trail:
     Args:
         sinks: One sink, or several: the first is the authority. None for an `AuditLogger` of its own, opened when first
             needed.
+
+    Attributes:
+        redactor: Given to every sink; None for its default.
+        scopes: What the mirrors want to be around a tool while it runs.
     """
 
     def __init__(self, sinks: Sink | Sequence[Sink] | None) -> None:
@@ -39,6 +47,7 @@ class Trail:
         self._lock = threading.RLock()  # held while catching up, which may have to open the default file
         self._authority: Sink | None = None
         self._mirrors: tuple[Sink, ...] = ()
+        self.scopes: tuple[Callable[[Intent], AbstractContextManager[object]], ...] = ()
         self._unwritten: deque[tuple[Record, Redactor | None]] = deque()
         self._closed = False
         self.redactor: Redactor | None = None
@@ -52,7 +61,13 @@ class Trail:
                     )
             if not given:
                 raise ValueError("audit_logger is an empty list; give at least one sink, or None for the default file")
+            if getattr(given[0], "mirror_only", False):
+                name = type(given[0]).__name__
+                raise ValueError(f"{name} cannot hold a trail; put an AuditLogger first: [AuditLogger(...), {name}()]")
             self._authority, self._mirrors = given[0], given[1:]
+            found = (getattr(mirror, "around", None) for mirror in self._mirrors)
+            self.scopes = tuple(scope for scope in found if scope is not None)
+        _trails.add(self)
 
     @property
     def authority(self) -> Sink:
@@ -85,11 +100,15 @@ class Trail:
         except Exception as error:  # noqa: BLE001 - a sink may fail in any way; unwritten is unwritten
             self._failed(record, error)
         else:
-            for mirror in self._mirrors:
-                try:
-                    mirror.write(record, self.redactor)
-                except Exception:  # noqa: BLE001 - mirrors carry no promise and must not disturb the call
-                    _mirror_failed(mirror)
+            if self._mirrors:
+                self._mirror(record, self.redactor)
+
+    def _mirror(self, record: Record, redactor: Redactor | None) -> None:
+        for mirror in self._mirrors:
+            try:
+                mirror.write(record, redactor)
+            except Exception:  # noqa: BLE001 - mirrors carry no promise and must not disturb the call
+                _mirror_failed(mirror)
 
     async def awrite(self, record: Record) -> None:
         """`write` from a coroutine."""
@@ -105,6 +124,17 @@ class Trail:
                     await mirror.awrite(record, self.redactor)
                 except Exception:  # noqa: BLE001 - mirrors carry no promise and must not disturb the call
                     _mirror_failed(mirror)
+
+    @contextlib.contextmanager
+    def around(self, intent: Intent) -> Generator[None]:
+        """What the mirrors want to be around the tool while it runs. One that fails is left out."""
+        with contextlib.ExitStack() as stack:
+            for scope in self.scopes:
+                try:
+                    stack.enter_context(scope(intent))
+                except Exception:  # noqa: BLE001 - as above
+                    _log.warning("an audit mirror failed to surround a call", exc_info=True)
+            yield
 
     def digest(self, data: bytes) -> str:
         """The authority's keyed digest of ``data``.
@@ -183,6 +213,7 @@ class Trail:
                 record, redactor = self._unwritten[0]
                 self.authority.write(record, redactor)
                 self._unwritten.popleft()
+                self._mirror(record, redactor)
         _log.warning("the audit trail is writable again; every outcome that was held back is on record")
 
     def _failed(self, record: Record, error: Exception) -> None:
@@ -201,6 +232,22 @@ class Trail:
             raise error
         raise AuditError(f"the audit trail could not be written: {type(error).__name__}: {error}") from error
 
+    def after_fork_in_child(self) -> None:
+        """Begin as another process: what is held back is the parent's to write, and its locks were left behind."""
+        self._lock = threading.RLock()
+        self._unwritten.clear()
+
+
+_trails: weakref.WeakSet[Trail] = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    for trail in list(_trails):
+        trail.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 _CLOSED = "this runtime has been closed; make a new one"
 

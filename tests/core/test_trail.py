@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -238,3 +240,48 @@ def test_every_sink_is_given_the_redactor_of_the_policy():
     governed.run(SEND, echo)
     assert [kind for kind, _ in given] == [Intent, Intent, Outcome, Outcome]
     assert {redactor for _, redactor in given} == {AUTO.needs.redactor}
+
+
+def test_what_was_held_back_reaches_the_mirrors_once_it_is_written():
+    authority, mirror = Flaky(), MemoryAuditLogger()
+    governed = Runtime(policy=AUTO, audit_logger=[authority, mirror])
+    governed.run(SEND, goes_down(authority))
+    assert [type(record) for record in mirror.records] == [Intent]
+    authority.down = False
+    governed.run(SEND, echo)
+    assert mirror.records == authority.records
+    assert len(mirror.records) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_what_a_parent_holds_back_is_not_written_by_a_forked_child_and_a_held_lock_does_not_stop_it(tmp_path: Path):
+    store = Flaky()
+    governed = runtime(audit_logger=store)
+    governed.run(SEND, goes_down(store))
+    store.down = False
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with governed._trail._lock:
+            held.set()
+            done.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(30)
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        store.records.clear()
+        code = 1
+        try:
+            governed._trail._catch_up()
+            governed.run(SEND, echo)
+            code = 0 if kinds(governed) == ["Intent", "Outcome success"] else 2
+        finally:
+            os._exit(code)
+    done.set()
+    holder.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    governed.run(SEND, echo)
+    assert kinds(governed) == ["Intent", "Outcome success"] * 2
