@@ -1,8 +1,8 @@
-"""The time window condition: ``time_after``, ``time_before``, ``weekdays`` and ``timezone`` together."""
+"""Conditions about the time: a window by ``time_after``, ``time_before``, ``weekdays``, ``timezone``; and ``until``."""
 
 from __future__ import annotations
 
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING
 
 from aegis_core.policy.conditions.truth import Finding
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from aegis_core.action import Action
     from aegis_core.policy.conditions.truth import Context
 
-__all__ = ["TimeWindow", "load_timezone", "parse_clock"]
+__all__ = ["TimeWindow", "Until", "load_timezone", "parse_clock", "parse_moment"]
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -29,6 +29,21 @@ def parse_clock(text: str) -> int:
     if int(hours) > 23 or int(minutes) > 59:
         raise ValueError(f'must be "HH:MM" between 00:00 and 23:59, got {shown(text)}')
     return int(hours) * 60 + int(minutes)
+
+
+def parse_moment(text: str) -> datetime:
+    """``"2026-12-24T18:00:00Z"`` as a point in time.
+
+    Raises:
+        ValueError: If it is not ISO 8601 with a time and a zone.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.utcoffset() is None or "T" not in text:
+        raise ValueError(f'must be a time with its zone, such as "2026-12-24T18:00:00Z", got {shown(text)}')
+    return moment
 
 
 def load_timezone(name: str) -> tzinfo:
@@ -88,3 +103,25 @@ class TimeWindow:
         local = context.now.astimezone(self._zone)
         shown = f"{_DAYS[local.isoweekday() - 1]} {local:%H:%M} {self._zone}"
         return Finding(self._label, shown, truth, f"{'within' if truth else 'outside'} the window")
+
+
+class Until:
+    """Holds before a point in time: a rule that has it ends by itself."""
+
+    __slots__ = ("_moment", "_text")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._moment = parse_moment(text)
+
+    def judge(self, action: Action, context: Context) -> bool:  # noqa: ARG002 - every condition is asked alike
+        """Whether the call is judged before that time."""
+        return context.now < self._moment
+
+    def explain(self, action: Action, context: Context) -> Finding:
+        """The same with the time it is."""
+        truth = self.judge(action, context)
+        now = context.now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return Finding(
+            f"until {self._text}", now, truth, "it is not yet that time" if truth else "that time has passed"
+        )

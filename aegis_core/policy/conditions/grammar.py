@@ -19,9 +19,9 @@ from pydantic import (
 )
 
 from aegis_core.policy.arguments import ARGUMENTS, EmailSpec, MissingExtra, PathSpec, ShellSpec, SqlSpec, UrlSpec
-from aegis_core.policy.conditions.clock import TimeWindow, load_timezone, parse_clock
+from aegis_core.policy.conditions.clock import TimeWindow, Until, load_timezone, parse_clock, parse_moment
 from aegis_core.policy.conditions.comparisons import COMPARISONS
-from aegis_core.policy.conditions.params import ParamCondition
+from aegis_core.policy.conditions.params import ParamCondition, ParamNames
 from aegis_core.policy.conditions.regex import compile_regex
 from aegis_core.policy.conditions.session import After, CallsDocument, ParamFrom, Sources
 from aegis_core.policy.trust import NOBODY, ToolMatch, ToolPattern
@@ -65,6 +65,19 @@ def _clock(value: object) -> object:
         raise ValueError(f'must be "HH:MM" in quotes, got {shown(value)}')
     parse_clock(value)
     return value
+
+
+def _moment(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError(f'must be a time with its zone in quotes, such as "2026-12-24T18:00:00Z", got {shown(value)}')
+    parse_moment(value)
+    return value
+
+
+def _param_names(value: object) -> object:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"must be a list of parameters' names, got {shown(value)}")
+    return tuple(_plain(name) for name in value)
 
 
 def _zone(value: object) -> object:
@@ -210,6 +223,12 @@ class Conditions(BaseModel):
         Field(None, description="Days the window begins on: 1-7 (1 is Monday) or mon-sun.")
     )
     timezone: Annotated[str, BeforeValidator(_zone)] | None = Field(None, description="IANA name; default UTC.")
+    until: Annotated[str, BeforeValidator(_moment)] | None = Field(
+        None, description="Before this point in time, ISO 8601 with a zone: the rule ends by itself."
+    )
+    param_names: Annotated[tuple[str, ...], BeforeValidator(_param_names, json_schema_input_type=list[str])] | None = (
+        Field(None, description="The call has no parameters but these; an empty list: it has none.")
+    )
     after: ToolMatch | None = Field(None, description="Such a call was begun in the session before this one.")
     calls: CallsDocument | None = Field(
         None, description="A budget: past so many calls the rule no longer applies. Only on rules with approval auto."
@@ -220,8 +239,9 @@ class Conditions(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _given(cls, value: object) -> object:
-        if value is None or (isinstance(value, dict | list | tuple) and not value):
+    def _given(cls, value: object, info: ValidationInfo) -> object:
+        empty = isinstance(value, dict | list | tuple) and not value and info.field_name != "param_names"
+        if value is None or empty:
             raise ValueError("is empty; give it a value or leave it out")
         return value
 
@@ -267,6 +287,10 @@ def compile_conditions(
         compiled.append(After(ToolPattern.of(conditions.after)))
     if {"time_after", "time_before", "weekdays"} & conditions.model_fields_set:
         compiled.append(_time_window(conditions))
+    if conditions.until is not None:
+        compiled.append(Until(conditions.until))
+    if conditions.param_names is not None:
+        compiled.append(ParamNames(conditions.param_names))
     for kind, make in COMPARISONS.items():
         for path, expected in (getattr(conditions, kind) or {}).items():
             whole = kind == "param_contains" or (kind == "param_eq" and isinstance(expected, list | dict))

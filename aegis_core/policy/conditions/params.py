@@ -1,4 +1,4 @@
-"""Conditions about one parameter: a test, put to the value or values a path names."""
+"""Conditions about parameters: a test, put to the value or values a path names; and which parameters there may be."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_core.policy.conditions.lookup import Missing, ParamPath, Several, plainly_named
 from aegis_core.policy.conditions.truth import Finding, all_of
+from aegis_core.policy.names import fold
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aegis_core.action import Action
     from aegis_core.policy.conditions.comparisons import ValueTest
     from aegis_core.policy.conditions.truth import Context, Truth
 
-__all__ = ["ParamCondition"]
+__all__ = ["ParamCondition", "ParamNames"]
 
 _SHOWN = 5
 """Elements of a list whose reasons are given."""
@@ -88,3 +91,33 @@ class ParamCondition:
             parts = [f"[{number}] {self._why(item)}" for number, item in enumerate(items[:_SHOWN])]
             return "; ".join(parts) + ("; …" if len(items) > _SHOWN else "") or "the list is empty"
         return self._test.why(value)
+
+
+class ParamNames:
+    """Holds for calls that have no parameters but the ones named. Whether they have all of them does not matter.
+
+    A parameter that is another spelling of one named (``Path`` for ``path``) is doubt.
+    """
+
+    __slots__ = ("_folded", "_names")
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = frozenset(names)
+        self._folded = frozenset(map(fold, names))
+
+    def judge(self, action: Action, context: Context) -> Truth:  # noqa: ARG002 - every condition is asked alike
+        """Whether every parameter is one of those named."""
+        truth: Truth = True
+        for name in action.params:
+            if name not in self._names:
+                if name.__class__ is str and fold(name) not in self._folded:
+                    return False
+                truth = None
+        return truth
+
+    def explain(self, action: Action, context: Context) -> Finding:
+        """The same with the parameters that are not named."""
+        others = sorted(str(name) for name in action.params if name not in self._names)
+        why = "the call has no other parameters" if not others else "the call has parameters that are not named"
+        label = f"param_names {', '.join(sorted(self._names))}".rstrip()
+        return Finding(label, others or None, self.judge(action, context), why)

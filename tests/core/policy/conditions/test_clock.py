@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_core.action import Action
+from aegis_core.errors import PolicyError
 from aegis_core.policy.conditions.clock import load_timezone, parse_clock
 from aegis_core.policy.conditions.truth import Context
 from aegis_core.policy.policy import Policy
@@ -167,3 +168,20 @@ def test_a_machine_without_zones_is_told_what_to_install(monkeypatch: pytest.Mon
     monkeypatch.setattr("zoneinfo.available_timezones", set)
     with pytest.raises(ValueError, match="pip install tzdata"):
         load_timezone("Mars/Base")
+
+
+def test_until_holds_before_its_moment_and_never_after():
+    text = "2026-03-23T12:00:00+01:00"
+    assert [holds(at(clock), until=text) for clock in ("10:59", "11:00", "11:01")] == [True, False, False]
+
+
+@pytest.mark.parametrize("text", ["2026-03-23", "2026-03-23T12:00:00", "tomorrow", "", 20260323, ["2026-03-23T12:00Z"]])
+def test_until_is_a_time_with_its_zone(text: Any):
+    with pytest.raises(PolicyError, match=r"must be a time with its zone"):
+        holds(MONDAY, until=text)
+
+
+def test_until_is_explained_with_the_time_it_is():
+    rule = {"name": "r", "conditions": {"until": "2026-03-23T00:00:00Z"}, "approval": "auto"}
+    explained = str(Policy.from_dict({"version": "1", "rules": [rule]}).explain(CALL, now=MONDAY))
+    assert "false     until 2026-03-23T00:00:00Z = '2026-03-23T00:00:00Z': that time has passed" in explained

@@ -95,6 +95,26 @@ def test_all_conditions_must_hold():
     assert truth(both, {"a": 6, "b": "?", "c": "y"}) is False
 
 
+@pytest.mark.parametrize(
+    ("params", "answer"),
+    [
+        ({}, True),
+        ({"path": "a"}, True),
+        ({"path": "a", "content": None}, True),
+        ({"path": "a", "force": True}, False),
+        ({"Path": "a"}, None),
+        ({"Path": "a", "force": True}, False),
+    ],
+)
+def test_param_names_leave_no_room_for_parameters_nobody_named(params: dict[str, Any], answer: bool | None):
+    assert truth({"param_names": ["path", "content"]}, params) is answer
+
+
+def test_an_empty_list_of_param_names_is_for_calls_without_parameters():
+    assert truth({"param_names": []}, {}) is True
+    assert truth({"param_names": []}, {"path": "a"}) is False
+
+
 def test_line_3_a_block_rule_whose_pattern_cannot_judge_the_value_still_blocks():
     guarded = Policy.from_dict(
         {
