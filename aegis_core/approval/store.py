@@ -217,6 +217,11 @@ class ApprovalStore:
         marks = ", ".join("?" * len(ids))
         return self._select(f"WHERE id IN ({marks})", ids)
 
+    def waiting(self) -> list[str]:
+        """The ids of the requests that can be answered now, oldest first. Cheap enough to be asked at every change."""
+        sql = "SELECT id FROM approvals WHERE state = 'pending' AND expires_at > ? ORDER BY created_at, id"
+        return [row[0] for row in self.database.read(lambda db: db.execute(sql, (now_us(),)).fetchall())]
+
     def requests(self, *, pending: bool = False, since: int = 0, limit: int = 1000) -> list[Ticket]:
         """Approvals, oldest first: all of them, or those that wait for an answer.
 

@@ -279,6 +279,17 @@ def _many(count: int) -> Callable[[int], Action]:
     return lambda number: CALL.replace(params={"path": f"/data/{number % count}"})
 
 
+def test_what_waits_is_listed_oldest_first_without_what_was_answered(trail: AuditLogger) -> None:
+    runtime = governed(trail, wait=False)
+    for number in range(3):
+        runtime.run(_many(3)(number), lambda _: None)
+    store = ApprovalStore(trail)
+    ids = [ticket.id for ticket in store.requests()]
+    assert store.waiting() == ids
+    store.answer(ids[1], approved=False, approver="bob", via="test")
+    assert store.waiting() == [ids[0], ids[2]]
+
+
 async def test_two_hundred_may_wait_at_once_and_each_hears_its_own_answer(trail: AuditLogger) -> None:
     runtime, make = governed(trail, approval_timeout=60), _many(200)
     calls = [asyncio.create_task(runtime.arun(make(number), lambda arguments: arguments)) for number in range(200)]
