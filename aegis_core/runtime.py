@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from aegis_core.action import Action
 from aegis_core.call import ending, governed_call
-from aegis_core.decision import Approval, Decision, RiskLevel
+from aegis_core.decision import Approval
 from aegis_core.drive import Call, adrive, drive
 from aegis_core.enclosing import ENCLOSING, Enclosing, Split
-from aegis_core.errors import PolicyError, Problem
 from aegis_core.perform import aperform, perform
-from aegis_core.policy.hierarchy import PolicyHierarchy
-from aegis_core.policy.policy import Policy
-from aegis_core.record import Event, Intent, new_id
+from aegis_core.record import new_id
 from aegis_core.result import Result, ResultStatus, result_of
-from aegis_core.session import Session, Sessions
-from aegis_core.snapshot import FrozenDict, canonical
-from aegis_core.trail import Trail
+from aegis_core.session import Session
+from aegis_core.snapshot import FrozenDict
+from aegis_core.surroundings import AskingThrough, Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -30,19 +26,18 @@ if TYPE_CHECKING:
     from aegis_core.drive import World
     from aegis_core.executor import BaseExecutor
     from aegis_core.perform import Tool
-    from aegis_core.record import BudgetExhausted, Record, Sink
-    from aegis_core.redact import Redactor
-    from aegis_core.request import ApprovalAnswer, ApprovalRequest
+    from aegis_core.policy.hierarchy import PolicyHierarchy
+    from aegis_core.policy.policy import Policy
+    from aegis_core.record import Event, Intent, Sink
 
 __all__ = ["Runtime", "active_runtime", "set_runtime"]
 
-_log = logging.getLogger("aegis")
 _ACTIVE: ContextVar[Runtime | None] = ContextVar("aegis_active_runtime", default=None)
 _SESSIONS: ContextVar[Mapping[Runtime, Session] | None] = ContextVar("aegis_sessions", default=None)
 _process_runtime: Runtime | None = None
 
 
-class Runtime:
+class Runtime(Surroundings):
     """Governs calls: judges them by a policy, asks a person where it must, runs them, and writes it all down.
 
     Safe to share between threads, event loops and tasks; a forked child may go on using it.
@@ -64,8 +59,6 @@ class Runtime:
         ValueError: If a value is out of range.
     """
 
-    request_lifetime = 3600.0
-
     def __init__(
         self,
         *,
@@ -79,10 +72,8 @@ class Runtime:
         approval_timeout: float | None = 300.0,
         mode: Literal["enforce", "observe"] = "enforce",
     ) -> None:
-        self._policy = _flat(policy)
         if mode not in ("enforce", "observe"):
             raise ValueError(f"mode must be 'enforce' or 'observe', got {mode!r}")
-        _check_timeout(approval_timeout)
         _check_object("executor", executor, "execute", "a BaseExecutor")
         _check_object(
             "approval_handler", approval_handler, "ask", "an ApprovalHandler, e.g. CallbackApprovalHandler(fn)"
@@ -93,18 +84,18 @@ class Runtime:
             from aegis_core.approval.terminal import TerminalApprovalHandler  # noqa: PLC0415 - for the default
 
             approval_handler = TerminalApprovalHandler()
-        self.approval_handler: ApprovalHandler = approval_handler
+        super().__init__(
+            policy,
+            approval_handler,
+            audit_logger=audit_logger,
+            approval_timeout=approval_timeout,
+            enforced=mode == "enforce",
+        )
         self.executor = executor
-        self.approval_timeout = approval_timeout
         self.mode = mode
-        self.enforced = mode == "enforce"
         self.session_id = session_id if session_id is not None else f"session-{new_id()}"
         self.agent = agent
         self.user = user
-        self._trail = Trail(audit_logger)
-        self._trail.redactor = self._policy.needs.redactor
-        self._sessions = Sessions()
-        self._unable_doors: list[str] = []
 
     # --- governing ---
 
@@ -138,7 +129,10 @@ class Runtime:
 
         def run_tool(intent: Intent) -> Outcome:
             enclosing = Enclosing(self, intent, function, session=self._session())
-            return perform(intent.action, tool, executor=self.executor, enclosing=enclosing)
+            if not self._trail.scopes:
+                return perform(intent.action, tool, executor=self.executor, enclosing=enclosing)
+            with self._trail.around(intent):
+                return perform(intent.action, tool, executor=self.executor, enclosing=enclosing)
 
         call = governed_call(new_id(), action, self, can_edit=can_edit)
         return drive(call, self._world(approval_handler), run_tool)
@@ -160,7 +154,10 @@ class Runtime:
 
         async def run_tool(intent: Intent) -> Outcome:
             enclosing = Enclosing(self, intent, function, session=self._session())
-            return await aperform(intent.action, tool, executor=self.executor, enclosing=enclosing)
+            if not self._trail.scopes:
+                return await aperform(intent.action, tool, executor=self.executor, enclosing=enclosing)
+            with self._trail.around(intent):
+                return await aperform(intent.action, tool, executor=self.executor, enclosing=enclosing)
 
         call = governed_call(new_id(), action, self, can_edit=can_edit)
         return await adrive(call, self._world(approval_handler), run_tool)
@@ -202,33 +199,6 @@ class Runtime:
 
     # --- surroundings ---
 
-    @property
-    def policy(self) -> Policy:
-        """The policy in force."""
-        return self._policy
-
-    @property
-    def audit_logger(self) -> Sink:
-        """The authoritative sink."""
-        return self._trail.authority
-
-    def update_policy(self, policy: Policy | PolicyHierarchy, *, reason: str = "update_policy") -> None:
-        """Put another policy in force, now, for every call not yet begun; the change goes on record.
-
-        Calls waiting for a person are judged again under it when the answer comes.
-
-        Raises:
-            PolicyError: If it has result rules and an integration is in use that cannot apply them.
-        """
-        old, new = self._policy, _flat(policy)
-        for door in self._unable_doors:
-            _refuse_result_rules(new, door)
-        self._policy = new
-        self._trail.redactor = new.needs.redactor
-        if new.needs.listening != old.needs.listening:
-            self._sessions.lose_track()
-        self._trail.write(Event("policy_reloaded", data=_describe_change(old, new, reason)))
-
     def record(self, event: Event) -> None:
         """Put an event beside the calls on the trail."""
         self._trail.write(event)
@@ -252,18 +222,6 @@ class Runtime:
             yield entered
         finally:
             _SESSIONS.reset(token)
-
-    def declare_unable_to_alter_results(self, door: str) -> None:
-        """An integration that sees results but cannot change them says so when it is made.
-
-        Args:
-            door: Its name, for the message.
-
-        Raises:
-            PolicyError: If the policy has ``results``: they could not be kept. So does `update_policy` from now on.
-        """
-        _refuse_result_rules(self._policy, door)
-        self._unable_doors.append(door)
 
     @contextmanager
     def activate(self) -> Generator[Runtime]:
@@ -314,100 +272,6 @@ class Runtime:
     def __repr__(self) -> str:
         return f"Runtime(policy={self._policy!r}, mode={self.mode!r})"
 
-    # --- what a governed call asks of its surroundings (call.Terms, drive.World) ---
-
-    def judge(self, action: Action) -> tuple[Decision, str]:
-        """The decision by the policy in force now, and that policy's digest. A policy that fails to answer blocks."""
-        policy = self._policy
-        try:
-            session = self._sessions.get(action.session_id) if policy.needs.session and action.session_id else None
-            return policy.evaluate(action, session=session), policy.digest
-        except Exception as error:  # noqa: BLE001 - doubt means no
-            _log.critical("evaluating the policy failed; the call is blocked", exc_info=True)
-            reason = f"blocked: the policy could not be evaluated ({type(error).__name__})"
-            return Decision(Approval.BLOCK, RiskLevel.CRITICAL, "<error>", reason), policy.digest
-
-    def bind(self, action: Action, decision: Decision) -> str:
-        """What a yes to this action, asked for by these rules, binds to."""
-        return self._trail.digest(canonical((*action.names, action.params, decision.rules_digest)))
-
-    @property
-    def redactor(self) -> Redactor | None:
-        """Masks secrets as the policy in force wants it; None where it adds nothing to the default."""
-        return self._policy.needs.redactor
-
-    @property
-    def recalls(self) -> bool:
-        """Whether the policy in force asks what was begun in a session."""
-        return self._policy.needs.history
-
-    def exhausted(self, budget: BudgetExhausted) -> None:
-        """Remember that a budget is used up, so that its rule does not open until a unit is free again."""
-        self._sessions.exhausted(budget)
-
-    def screen(self, action: Action, value: Any) -> tuple[Any, tuple[str, ...]]:
-        """What the policy's result rules leave of what a tool returned. A rule that fails withholds it."""
-        rules = self._policy.needs.results
-        if not rules:
-            return value, ()
-        from aegis_core.policy.results import screen, withheld  # noqa: PLC0415 - for result rules
-
-        try:
-            screened, changes = screen(rules, action, value)
-        except Exception as error:  # noqa: BLE001 - doubt means no
-            _log.critical("applying the result rules failed; the result is withheld", exc_info=True)
-            screened, changes = withheld(action, value, f"a result rule failed ({type(error).__name__})"), ("<error>",)
-        return screened if self.enforced else value, changes
-
-    def learn(self, action: Action, value: Any) -> None:
-        """Remember what a tool that the policy may trust returned in a session."""
-        needs = self._policy.needs
-        if not needs.listening or action.session_id is None or not needs.may_trust(action.type, action.target):
-            return
-        try:
-            self._sessions.add_result(action.session_id, action.type, action.target, value, given=action.params)
-        except Exception:  # noqa: BLE001 - what was not heard is doubt; the effect has happened and the caller gets it
-            _log.critical("a result could not be taken note of", exc_info=True)
-            self._sessions.lose_track()
-
-    def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
-        """Put a request to a person and wait."""
-        from aegis_core.approval.asking import ask  # noqa: PLC0415 - loads threads and event loops
-
-        return ask(self.approval_handler, request)  # type: ignore[no-any-return]
-
-    async def aask(self, request: ApprovalRequest) -> ApprovalAnswer:
-        """`ask` from a coroutine."""
-        from aegis_core.approval.asking import aask  # noqa: PLC0415 - loads threads and event loops
-
-        return await aask(self.approval_handler, request)  # type: ignore[no-any-return]
-
-    def write(self, record: Record) -> None:
-        """Write a record down."""
-        self._trail.write(record)
-        if self._policy.needs.history and isinstance(record, Intent):
-            self._sessions.begun(record.action)
-
-    async def awrite(self, record: Record) -> None:
-        """`write` from a coroutine."""
-        await self._trail.awrite(record)
-        if self._policy.needs.history and isinstance(record, Intent):
-            self._sessions.begun(record.action)
-
-    def recall(self, session_id: str) -> None:
-        """Learn which calls were begun in a session, here or elsewhere, from the trail."""
-        changes = self._trail.changes()
-        if self._sessions.behind(session_id, changes):
-            self._sessions.catch_up(session_id, self._trail, changes)
-
-    async def arecall(self, session_id: str) -> None:
-        """`recall` from a coroutine."""
-        changes = self._trail.changes()
-        if self._sessions.behind(session_id, changes):
-            import asyncio  # noqa: PLC0415 - for policies that ask what was begun before
-
-            await asyncio.to_thread(self._sessions.catch_up, session_id, self._trail, changes)
-
     # --- inside ---
 
     def _complete(self, action: Action) -> Action:
@@ -432,7 +296,7 @@ class Runtime:
         return outer.repeats(self, action, function) and outer.covers(self.judge(action)[0]) and outer.join()
 
     def _world(self, approval_handler: ApprovalHandler | None) -> World:
-        return self if approval_handler is None else _AskingThrough(approval_handler, self)
+        return self if approval_handler is None else AskingThrough(approval_handler, self)
 
     def _call(self, action: Action, approval_handler: ApprovalHandler | None, *, can_edit: bool) -> Call:
         call_id, action = new_id(), self._complete(action)
@@ -444,27 +308,6 @@ class Runtime:
         if intent is not None:
             ENCLOSING.set(Split(self, call, intent, session=self._session()))
         return call
-
-
-class _AskingThrough:
-    """A runtime's world, but for who puts the approval requests to people."""
-
-    def __init__(self, approval_handler: ApprovalHandler, runtime: Runtime) -> None:
-        self._handler = approval_handler
-        self.write = runtime.write
-        self.awrite = runtime.awrite
-        self.recall = runtime.recall
-        self.arecall = runtime.arecall
-
-    def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
-        from aegis_core.approval.asking import ask  # noqa: PLC0415 - loads threads and event loops
-
-        return ask(self._handler, request)  # type: ignore[no-any-return]
-
-    async def aask(self, request: ApprovalRequest) -> ApprovalAnswer:
-        from aegis_core.approval.asking import aask  # noqa: PLC0415 - loads threads and event loops
-
-        return await aask(self._handler, request)  # type: ignore[no-any-return]
 
 
 def _joined(intent: Intent, action: Action, outcome: Outcome) -> Result:
@@ -487,59 +330,11 @@ def _check_text(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a string or None, got {value!r}")
 
 
-def _check_timeout(seconds: object) -> None:
-    if seconds is None:
-        return
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise TypeError(f"approval_timeout must be a number of seconds or None, got {seconds!r}")
-    if not seconds > 0:
-        raise ValueError(f"approval_timeout must be a positive number of seconds or None, got {seconds!r}")
-
-
 def _check_object(name: str, value: object, method: str, what: str) -> None:
     if isinstance(value, type) and callable(getattr(value, method, None)):
         raise TypeError(f"{name} must be {what}, got the class itself: {value.__name__}(...) makes one")
     if value is not None and not callable(getattr(value, method, None)):
         raise TypeError(f"{name} must be {what}, which has a method {method!r}; got {value!r}")
-
-
-def _flat(policy: object) -> Policy:
-    if isinstance(policy, PolicyHierarchy):
-        return policy.flatten()
-    if not isinstance(policy, Policy):
-        raise TypeError(
-            f"policy must be a Policy or a PolicyHierarchy, got {policy!r}; load one with Policy.from_yaml(path)"
-        )
-    return policy
-
-
-def _refuse_result_rules(policy: Policy, door: str) -> None:
-    if policy.needs.results:
-        raise PolicyError(
-            [
-                Problem(
-                    f"{door} cannot alter what tools return, so result rule {rule.name!r} could not be kept; "
-                    "wrap the tools instead, or remove the rule",
-                    ", ".join(policy.sources),
-                    rule=rule.name,
-                )
-                for rule in policy.needs.results
-            ]
-        )
-
-
-def _describe_change(old: Policy, new: Policy, reason: str) -> Mapping[str, Any]:
-    blocks = [rule for rule in old.rules if rule.approval is Approval.BLOCK]
-    kept = {rule.digest for rule in new.rules}
-    removed = [rule.name for rule in blocks if rule.digest not in kept]
-    return {
-        "reason": reason,
-        "old_digest": old.digest,
-        "new_digest": new.digest,
-        "rules": len(new.rules),
-        "sources": list(new.sources),
-        "block_rules_removed": removed,
-    }
 
 
 def set_runtime(runtime: Runtime | None) -> None:
