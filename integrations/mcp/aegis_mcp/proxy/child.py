@@ -1,0 +1,70 @@
+"""A server as a child process: started with its pipes and a process group of its own, and ended with all it started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from typing import TYPE_CHECKING
+
+from aegis_core import portability
+from aegis_core.errors import AegisError
+from aegis_mcp.proxy.frames import MAX_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["end_child", "start_child"]
+
+
+async def start_child(
+    command: Sequence[str], *, stderr: int | None = None, env: Mapping[str, str] | None = None
+) -> asyncio.subprocess.Process:
+    """Start a server with its standard input and output on pipes.
+
+    Args:
+        command: Its command and arguments; the program is looked for in ``PATH``.
+        stderr: As for ``subprocess``; default ours.
+        env: Its environment; default ours.
+
+    Raises:
+        AegisError: It could not be started.
+    """
+    path = (os.environ if env is None else env).get("PATH", "")
+    program = shutil.which(command[0], path=path or None)
+    if program is None:
+        raise AegisError(
+            f"the server's command {command[0]!r} was not found; desktop programs often start with a short PATH "
+            f"(here {path!r}): give the command's absolute path"
+        )
+    try:
+        return await asyncio.create_subprocess_exec(
+            program,
+            *command[1:],
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+            env=None if env is None else dict(env),
+            limit=MAX_BYTES,
+            **portability.own_process_group(),
+        )
+    except (OSError, ValueError) as error:  # the latter where an argument holds a NUL
+        why = getattr(error, "strerror", None) or error
+        raise AegisError(f"the server {command[0]!r} could not be started: {why}") from error
+
+
+async def end_child(child: asyncio.subprocess.Process, *, grace: float) -> None:
+    """End a server and whatever it has started.
+
+    Args:
+        child: The server.
+        grace: Seconds it has to end after it was asked to terminate.
+    """
+    for number in (signal.SIGTERM, portability.SIGKILL):
+        portability.signal_group(child.pid, number)
+        if child.returncode is not None:
+            continue
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(child.wait()), grace)
