@@ -109,13 +109,19 @@ def tail(db: str, lines: int, *, as_json: bool, follow: bool) -> int:
 def stats(db: str, *, as_json: bool, **filters: Any) -> int:
     """Count calls.
 
-    By how they ended, risk, tool and rule; and how often people said yes.
+    By how they ended, risk, tool and rule; and how often people were asked and said yes, by rule and by session. A rule
+    whose calls are always approved, or never, is named: it could decide by itself.
     """
-    columns = ("action_type", "action_target", "risk_level", "matched_rule", "human_decision", "result_status")
+    from aegis_core.approval.fatigue import fatigue  # noqa: PLC0415 - no other command needs it
+
+    columns = ("action_type", "action_target", "risk_level", "matched_rule", "result_status")
     with trail(db) as logger:
         wanted = Filters(**filters)
+        people = fatigue(logger.reader, wanted)
         found = view.totals(logger.reader.groups(columns, wanted))
         found["first"], found["last"] = logger.reader.span(wanted)
+        found["approvals"] = view.asked(people.rules, "rule")
+        found["approvals_by_session"] = view.asked(people.sessions, "session")
     if as_json:
         view.write_json(found, sys.stdout)
     else:

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from aegis_core.approval.fatigue import Asked
+
 __all__ = [
     "FORMATS",
+    "asked",
     "console",
     "follow_line",
     "stats",
@@ -198,22 +201,30 @@ def follow_line(entry: dict[str, Any]) -> Text:
 
 
 def totals(groups: list[dict[str, Any]]) -> dict[str, Any]:
-    """Groups of calls (`Reader.groups`) added up: by how they ended, risk, tool and rule; and what people answered."""
-    asked: dict[str, dict[str, Any]] = {}
-    for group in groups:
-        if (answer := group["human_decision"]) is not None:
-            rule = group["matched_rule"]
-            row = asked.setdefault(rule, {"rule": rule, "asked": 0, "approved": 0, "denied": 0})
-            row["asked"] += group["count"]
-            row[answer] += group["count"]
+    """Groups of calls (`Reader.groups`) added up: by how they ended, risk, tool and rule."""
     for group in groups:
         group["tool"] = f"{group['action_type']}@{group['action_target']}"
     by = {"status": "result_status", "risk": "risk_level", "tool": "tool", "rule": "matched_rule"}
     return {
         "calls": sum(group["count"] for group in groups),
         "by": {title: _total(groups, key) for title, key in by.items()},
-        "approvals": sorted(asked.values(), key=lambda row: -int(row["asked"])),
     }
+
+
+def asked(rows: Iterable[Asked], title: str) -> list[dict[str, Any]]:
+    """How often people were asked, as plain data; ``title`` names what is counted by."""
+    return [
+        {
+            title: row.name,
+            "asked": row.asked,
+            "approved": row.approved,
+            "denied": row.denied,
+            "unanswered": row.unanswered,
+            "approve_rate": row.approve_rate,
+            **({"hint": row.hint} if title == "rule" else {}),
+        }
+        for row in rows
+    ]
 
 
 def _total(groups: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
@@ -250,11 +261,15 @@ def stats(found: dict[str, Any]) -> None:
             )
         out.print()
         out.print(table)
-    if found["approvals"]:
-        table = _table("asked by rule", "asked", "approved", "denied", right=("asked", "approved", "denied"))
-        for row in found["approvals"]:
-            cells = (_text(row["rule"], 60), _text(row["asked"]), _text(row["approved"]), _text(row["denied"]))
-            table.add_row(*cells)
+    for title, rows in (("rule", found["approvals"]), ("session", found["approvals_by_session"])):
+        if not rows:
+            continue
+        counts = ("asked", "approved", "denied", "unanswered")
+        table = _table(f"people asked, by {title}", *counts, "yes", "", right=(*counts, "yes"))
+        for row in rows:
+            rate = "" if row["approve_rate"] is None else f"{row['approve_rate']:.0%}"
+            cells = [_text(row[count]) for count in counts]
+            table.add_row(_text(row[title] or "(none)", 60), *cells, _text(rate), _text(row.get("hint") or ""))
         out.print()
         out.print(table)
 

@@ -185,6 +185,16 @@ class Reader:
                 found.append(group)
         return found
 
+    def asked(self, filters: Filters) -> list[tuple[str | None, str | None, str | None, int]]:
+        """The calls that stopped for a person and are decided: ``(rule, session, human decision, how many)``."""
+        where, values = _where(filters)
+        unanswered = "i.kind = 'refusal' AND i.approval = 'approve' AND i.result_status = 'denied'"
+        sql = (
+            f"SELECT i.matched_rule, i.session_id, i.human_decision, count(*) {_CALLS} {where}"
+            f" AND (i.human_decision IS NOT NULL OR {unanswered}) GROUP BY 1, 2, 3"
+        )
+        return self.read(lambda db: db.execute(sql, values).fetchall())
+
     def history(self, session_id: str, after: int) -> list[tuple[int, str, str]]:
         """``(seq, type, target)`` of every call begun in a session after row ``after``, oldest first."""
         sql = (

@@ -162,7 +162,10 @@ def test_stats_count_and_say_how_often_people_said_yes(run, trail):
     assert {row["name"]: row["calls"] for row in found["by"]["status"]} == {
         "success": 2, "failed": 1, "blocked": 1, "denied": 1,
     }  # fmt: skip
-    assert found["approvals"] == [{"rule": "allow_reads", "asked": 2, "approved": 1, "denied": 1}]
+    counts = {"asked": 2, "approved": 1, "denied": 1, "unanswered": 0, "approve_rate": 0.5}
+    assert found["approvals"] == [{"rule": "allow_reads", **counts, "hint": None}]
+    assert sum(row["asked"] for row in found["approvals_by_session"]) == 2
+    assert "people asked, by rule" in run("stats")[1]
     assert "5 calls" in run("stats")[1]
     assert "0 calls" in run("stats", "--session", "none")[1]
 
