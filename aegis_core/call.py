@@ -295,8 +295,9 @@ def _ended(intent: Intent, outcome: Outcome, started: int, terms: Terms) -> tupl
         changes = tuple(dict.fromkeys(changes + more))
     if status is _SUCCESS:
         terms.learn(action, data)
+    kind = None if exception is None else type(exception).__name__
     record = OutcomeRecord(
-        call_id, at, status, at - started, action, decision, excerpt(data), error, claimed_by, changes
+        call_id, at, status, at - started, action, decision, excerpt(data), error, claimed_by, changes, kind
     )
     return record, result_of(action, status, data, error, exception, decision, call_id)
 

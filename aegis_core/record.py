@@ -31,6 +31,7 @@ __all__ = [
     "Record",
     "Refusal",
     "Sink",
+    "began_us",
     "new_id",
     "now_us",
 ]
@@ -54,6 +55,15 @@ def new_id() -> str:
     )  # the bit makes it 14 digits; a format costs four times that
 
 
+def began_us(call_id: str, default: int) -> int:
+    """When a call was made, which its id (`new_id`) tells; ``default`` if it is an id of another kind."""
+    try:
+        return int(call_id[:14], 16) if len(call_id) == _ID_DIGITS else default
+    except ValueError:
+        return default
+
+
+_ID_DIGITS = 32
 _tails: list[str] = []
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_tails.clear)  # a child must not use up the same ones
@@ -140,6 +150,7 @@ class Outcome:
         claimed_by: Who says so: ``tool`` or the executor's class name. A pass-through executor's success means
             "allowed".
         changes: What result rules changed, by rule name.
+        error_type: The name of the exception's class, if it raised one.
     """
 
     call_id: str
@@ -152,6 +163,7 @@ class Outcome:
     error: str | None = None
     claimed_by: str = "tool"
     changes: tuple[str, ...] = ()
+    error_type: str | None = None
 
 
 @dataclass(slots=True)

@@ -199,6 +199,11 @@ class Runtime(Surroundings):
 
     # --- surroundings ---
 
+    @property
+    def traced(self) -> bool:
+        """Whether a mirror surrounds tools with spans, so that a door may hand on the trace they are in."""
+        return bool(self._trail.scopes)
+
     def record(self, event: Event) -> None:
         """Put an event beside the calls on the trail."""
         self._trail.write(event)

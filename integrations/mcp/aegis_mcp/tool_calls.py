@@ -72,6 +72,19 @@ class ToolCalls:
             AuditError: The call could not be written down and was not sent.
             BaseException: Whatever ``send`` raised, the same object.
         """
+        if not self.runtime.traced:
+            return await self._call(params, send, envelope)
+        from aegis_mcp.tracing import continued, handed_on  # noqa: PLC0415 - loads OpenTelemetry
+
+        with continued(params):
+            return await self._call(params, lambda judged: send(handed_on(judged)), envelope)
+
+    async def _call(
+        self,
+        params: Mapping[str, Any],
+        send: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]],
+        envelope: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
         judged = dict(params)
         name: Any = judged.get("name")
         given: Any = judged.get("arguments")
