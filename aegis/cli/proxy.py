@@ -93,14 +93,12 @@ def proxy(
         )
         if within:
             runtime.record(Event("writable_policy_allowed", data={"files": [str(file) for file, _ in within]}))
-        return asyncio.run(_run(runtime, approvals, command, server or _name(command), policy))
+        return asyncio.run(_run(runtime, command, server or _name(command), policy))
 
 
-async def _run(
-    runtime: Runtime, approvals: ClientApprovalHandler, command: tuple[str, ...], server: str, policy: Path
-) -> int:
+async def _run(runtime: Runtime, command: tuple[str, ...], server: str, policy: Path) -> int:
     async with PolicyWatcher(runtime, policy):
-        return await run_stdio(runtime, command, server=server, prepare=approvals.attach)
+        return await run_stdio(runtime, command, server=server)
 
 
 def _name(command: tuple[str, ...]) -> str:

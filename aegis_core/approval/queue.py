@@ -52,10 +52,8 @@ class QueueApprovalHandler:
             names = ", ".join(request.opaque)
             return request.deny(reason=f"a stored approval cannot cover arguments passed by reference ({names})")
         ticket = self._approvals.put(request)
-        if ticket.state != "pending":
-            return self._settle(request, ticket)
-        if self._wait is False:
-            return _pending(request, ticket)
+        if ticket.state != "pending" or self._wait is False:
+            return self.settle(request, ticket)
         return self._later(request, ticket)
 
     def withdraw(self, request: ApprovalRequest) -> None:
@@ -79,10 +77,12 @@ class QueueApprovalHandler:
             self._tickets.pop(request.id, None)
             return _pending(request, ticket)
         self._tickets.pop(request.id, None)
-        return await asyncio.to_thread(self._settle, request, settled)
+        return await asyncio.to_thread(self.settle, request, settled)
 
-    def _settle(self, request: ApprovalRequest, ticket: Ticket) -> ApprovalAnswer:
-        """What an answered request means for this call."""
+    def settle(self, request: ApprovalRequest, ticket: Ticket) -> ApprovalAnswer:
+        """What a filed request, as it stands, means for the call that files or repeats it; it does not wait."""
+        if ticket.state == "pending":
+            return _pending(request, ticket)
         if ticket.state in ("approved", "used"):  # used by another call that waited for it: the store will say so
             return _answer(request, ticket, approved=True)
         if ticket.state == "denied":

@@ -8,79 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aegis import Policy, Runtime
-from aegis.testing import MemoryAuditLogger, ScriptedApprovalHandler
+from aegis import Policy
+from aegis.testing import MemoryAuditLogger
 from aegis_core.approval.simple import CallbackApprovalHandler
 from aegis_mcp.proxy.asking import ClientApprovalHandler
-from aegis_mcp.proxy.relay import Relay
+from aegis_mcp.proxy.relay import CALL
+from tests.proxy.wire import Wire, call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-POLICY = Policy.from_dict(
-    {
-        "version": "1",
-        "rules": [
-            {"name": "read", "match": {"type": "read_*"}, "approval": "auto"},
-            {"name": "write", "match": {"type": "write_*"}, "approval": "approve"},
-            {"name": "delete", "match": {"type": "delete_*"}, "approval": "block"},
-        ],
-    }
-)
-
-
-class Wire:
-    """A relay with a server that echoes params; both sides keep what they were sent."""
-
-    def __init__(
-        self, *, answers: Any = (), handler: Any = None, policy: Policy = POLICY, silent: bool = False
-    ) -> None:
-        self.trail = MemoryAuditLogger()
-        self.runtime = Runtime(
-            policy=policy, audit_logger=self.trail, approval_handler=handler or ScriptedApprovalHandler(answers)
-        )
-        self.heard: list[Any] = []  # by the server
-        self.raw_heard: list[bytes] = []
-        self.said: list[Any] = []  # to the client
-        self.raw_said: list[bytes] = []
-        self.silent = silent
-        self.relay = Relay(self.runtime, server="files", to_client=self._client, to_server=self._server)
-        if isinstance(handler, ClientApprovalHandler):
-            handler.attach(self.relay)
-
-    def _client(self, data: bytes) -> None:
-        self.raw_said.append(data)
-        self.said.append(json.loads(data))
-
-    def _server(self, data: bytes) -> None:
-        message = json.loads(data)
-        self.heard.append(message)
-        self.raw_heard.append(data)
-        if not self.silent and "id" in message and "method" in message:
-            text = json.dumps(message.get("params"))
-            self.answer(message["id"], {"content": [{"type": "text", "text": text}]})
-
-    def answer(self, identity: Any, result: Any) -> None:
-        self.relay.from_server(json.dumps({"jsonrpc": "2.0", "id": identity, "result": result}).encode() + b"\n")
-
-    def send(self, *messages: Any) -> None:
-        for message in messages:
-            line = message if isinstance(message, bytes) else json.dumps(message).encode()
-            self.relay.from_client(line + b"\n")
-
-    async def settle(self) -> None:
-        for _ in range(50):
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.01)
-
-    @property
-    def log(self) -> list[tuple[str, str]]:
-        return [(entry["action_type"], entry["result_status"]) for entry in self.trail.get_log()]
-
-
-def call(identity: Any, name: Any = "read_file", arguments: Any = None, **more: Any) -> dict[str, Any]:
-    params = {"name": name, "arguments": {"path": "/a"} if arguments is None else arguments, **more}
-    return {"jsonrpc": "2.0", "id": identity, "method": "tools/call", "params": params}
 
 
 async def test_a_permitted_call_reaches_the_server_as_it_was_judged_and_its_answer_the_client_byte_for_byte() -> None:
@@ -236,7 +172,9 @@ async def test_calls_behind_one_that_waits_for_a_person_do_not_wait_with_it() ->
             pass
 
         async def ask(self, request: Any) -> Any:
-            self._step_out()
+            call = CALL.get()
+            assert call is not None
+            call.place.step_out()
             await gate.wait()
             return request.approve(approver="ann")
 

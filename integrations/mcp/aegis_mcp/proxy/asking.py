@@ -9,15 +9,18 @@ it runs once it was approved.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from aegis_core.approval.queue import QueueApprovalHandler
+from aegis_core.approval.store import ApprovalStore
 from aegis_core.approval.terminal import describe_request
-from aegis_mcp.proxy.relay import PLACE
+from aegis_core.errors import ApprovalError
+from aegis_mcp.proxy.relay import CALL
 
 if TYPE_CHECKING:
     from aegis_core.request import ApprovalAnswer, ApprovalRequest
-    from aegis_mcp.proxy.relay import Relay
+    from aegis_mcp.proxy.relay import Judged
 
 __all__ = ["ClientApprovalHandler"]
 
@@ -46,48 +49,58 @@ class ClientApprovalHandler:
 
     def __init__(self, store: Any, *, hold: float = 45.0) -> None:
         self._queue = QueueApprovalHandler(store, wait=hold)
-        self._relay: Relay | None = None
-
-    def attach(self, relay: Relay) -> None:
-        """From now on there is a client to ask."""
-        self._relay = relay
+        self._approvals = ApprovalStore(store)
 
     async def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
         """Ask, without holding up the calls behind this one."""
-        self._step_out()
-        relay = self._relay
-        if relay is not None and not relay.modern and "elicitation" in relay.client_capabilities:
-            reply = await relay.ask_client(
-                "elicitation/create", {"message": describe_request(request).strip(), "requestedSchema": _FORM}
-            )
-            return _read(request, reply, relay.client_name)
+        call = CALL.get()
+        if call is not None:
+            call.place.step_out()  # the calls behind this one may overtake it
+            if call.relay.shows_forms:
+                if call.relay.modern:
+                    return await asyncio.to_thread(self._by_rounds, request, call)
+                if call.way.can_ask:
+                    reply = await call.relay.ask_client(call.way, "elicitation/create", _form(request))
+                    approved, approver, reason = _read(reply.get("result"), call.relay.client_name)
+                    answer = request.approve if approved else request.deny
+                    return answer(approver=approver, reason=reason)
         answer = await asyncio.to_thread(self._queue.ask, request)
         return answer if not hasattr(answer, "__await__") else await answer
 
-    @staticmethod
-    def _step_out() -> None:
-        """Let the calls behind this one overtake it."""
-        place = PLACE.get()
-        if place is not None:
-            place.step_out()
+    def _by_rounds(self, request: ApprovalRequest, call: Judged) -> ApprovalAnswer:
+        """Take what the call brings along as the answer to its request; have the client asked if there is nothing."""
+        ticket = self._approvals.put(request)
+        said = call.approval
+        if ticket.state == "pending" and said is not None and said.request_id == ticket.id:
+            approved, approver, reason = _read(said.reply, call.relay.client_name)
+            with contextlib.suppress(ApprovalError):  # somebody else was faster, or it has expired: as it stands now
+                self._approvals.answer(
+                    ticket.id, approved=approved, approver=approver, via="elicitation", reason=reason
+                )
+            ticket = self._approvals.get(ticket.id)
+        if ticket.state == "pending":
+            call.ask(ticket.id, _form(request))
+        return self._queue.settle(request, ticket)
 
     def withdraw(self, request: ApprovalRequest) -> None:
         """The call no longer waits."""
         self._queue.withdraw(request)
 
 
-def _read(request: ApprovalRequest, reply: dict[str, Any], client: str | None) -> ApprovalAnswer:
-    """What the person said. Only the form's own ``approve``, sent off by the person, is a yes."""
-    result = reply.get("result")
+def _form(request: ApprovalRequest) -> dict[str, Any]:
+    return {"message": describe_request(request).strip(), "requestedSchema": _FORM}
+
+
+def _read(result: Any, client: str | None) -> tuple[bool, str, str | None]:
+    """What the person said: yes or no, who, why. Only the form's own ``approve``, sent off by the person, is a yes."""
     approver = f"elicitation:{client or 'client'}"
     if not isinstance(result, dict):
-        return request.deny(approver=approver, reason="the client could not ask")
+        return False, approver, "the client could not ask"
     action, content = result.get("action"), result.get("content")
     content = content if isinstance(content, dict) else {}
     reason = content.get("reason")
     reason = reason if isinstance(reason, str) and reason else None
-    if action == "accept" and content.get("decision") == "approve":
-        return request.approve(approver=approver, reason=reason)
-    return request.deny(
-        approver=approver, reason=reason or {"cancel": "the form was closed unanswered"}.get(str(action))
-    )
+    approved = action == "accept" and content.get("decision") == "approve"
+    if not approved and reason is None and action == "cancel":
+        reason = "the form was closed unanswered"
+    return approved, approver, reason

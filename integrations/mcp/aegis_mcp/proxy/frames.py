@@ -108,8 +108,10 @@ def dump(message: Message | list[Any]) -> bytes:
 
 
 def key_of(identity: Any) -> tuple[str, Any]:
-    """A request's id as a key: ``1`` and ``"1"`` are two requests."""
-    return type(identity).__name__, identity
+    """A request's id as a key: ``1`` and ``"1"`` are two requests, and what is no id is the key of none."""
+    if isinstance(identity, str | int):
+        return type(identity).__name__, identity
+    return "", None
 
 
 def error(identity: Any, code: int, message: str) -> Message:

@@ -1,8 +1,8 @@
 """What the proxy means: every ``tools/call`` of the client is governed, everything else passes as it is.
 
-Knows no transport. A call is forwarded as the message that was judged, written anew, never as the bytes beside it.
-Other messages keep their bytes. An answer of the server counts if it answers a request that was forwarded and is still
-open; others are dropped.
+Knows no transport: a message comes with its `Way`, on which answers go back and messages go on. A call is forwarded as
+the message that was judged, written anew, never as the bytes beside it. Other messages keep their bytes. An answer of
+the server counts if it answers a request that was forwarded and is still open; others are dropped.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -20,33 +21,81 @@ from aegis_core.text import visible
 from aegis_mcp.proxy import frames
 from aegis_mcp.proxy.frames import FrameError, dump, key_of
 from aegis_mcp.proxy.lane import Lane
+from aegis_mcp.proxy.rounds import Rounds
 from aegis_mcp.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aegis_core.runtime import Runtime
     from aegis_mcp.proxy.frames import Message
     from aegis_mcp.proxy.lane import Place
+    from aegis_mcp.proxy.rounds import Approval
 
-__all__ = ["PLACE", "Relay"]
+__all__ = ["CALL", "Relay", "ServerError", "Way"]
 
 _log = logging.getLogger("aegis.proxy")
 _CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 _CLIENT = "io.modelcontextprotocol/clientInfo"
-PLACE: ContextVar[Place | None] = ContextVar("aegis_proxy_place", default=None)
-"""The place in line of the call that is being judged; who waits for a person steps out of it."""
+Key = tuple[str, Any]
+Back = Callable[[bytes], None]
+Answer = tuple[dict[str, Any], bytes, Back]
+"""What the server answered, the bytes it came in, and how it gets to the client from where it arrived."""
 
-Answer = tuple[dict[str, Any], bytes]
-"""What the server answered, and the bytes it came in."""
+
+class Way:
+    """The way of a message of the client: back to who sent it, and on to the server in its turn.
+
+    Over pipes there is one for all messages; over HTTP every message has its own.
+
+    Args:
+        back: Sends bytes to the client; must not block.
+        onward: Sends bytes to the server; must not block.
+        can_ask: Whether the client can be sent requests on it.
+    """
+
+    __slots__ = ("back", "can_ask", "lane")
+
+    def __init__(self, back: Back, onward: Callable[[bytes], None], *, can_ask: bool = True) -> None:
+        self.back = back
+        self.lane = Lane(onward)
+        self.can_ask = can_ask
+
+
+class Judged:
+    """A call while it is governed: what whoever asks a person about it has to know, and has to say.
+
+    Attributes:
+        relay: The connection it came on.
+        way: Its way.
+        place: Its place in line; who waits for a person steps out of it.
+        approval: What the client's user said to an earlier question about it, if the call brings that along.
+        question: What the client is answered with instead of a refusal, if anything.
+    """
+
+    __slots__ = ("approval", "params", "place", "question", "relay", "way")
+
+    def __init__(self, relay: Relay, way: Way, place: Place) -> None:
+        self.relay = relay
+        self.way = way
+        self.place = place
+        self.params: Message = {}
+        self.approval: Approval | None = None
+        self.question: Message | None = None
+
+    def ask(self, request_id: str, form: Message) -> None:
+        """Have the client asked in place of an answer; the call comes again, with what its user said."""
+        self.question = self.relay.rounds.question(self.params, request_id, form)
+
+
+CALL: ContextVar[Judged | None] = ContextVar("aegis_proxy_call", default=None)
+"""The call that is being judged."""
 
 
 class ServerError(Exception):
-    """The server answered a call with a JSON-RPC error. ``line`` is that answer, for the client."""
+    """The server answered a call with an error. ``pass_on`` hands that answer to the client as it came."""
 
-    def __init__(self, message: str, line: bytes) -> None:
+    def __init__(self, message: str, pass_on: Callable[[], None]) -> None:
         super().__init__(message)
-        self.line = line
+        self.pass_on = pass_on
 
 
 class Gone(BaseException):
@@ -61,24 +110,23 @@ class Relay:
     Args:
         runtime: Governs the calls.
         server: The server's name for the policy: the target of every call.
-        to_client: Sends bytes to the client; must not block.
-        to_server: Sends bytes to the server; must not block.
+        way: The way of messages that come without one.
 
     Attributes:
         client_name: What the client calls itself, once it has said so.
         client_capabilities: What it says it can do.
         modern: Whether it speaks the stateless protocol (2026-07-28 and later).
+        rounds: Issues and takes back the states of that protocol.
     """
 
-    def __init__(
-        self, runtime: Runtime, *, server: str, to_client: Callable[[bytes], None], to_server: Callable[[bytes], None]
-    ) -> None:
-        self._calls = ToolCalls(runtime, server, remember=True)
-        self._to_client = to_client
-        self._lane = Lane(to_server)
+    def __init__(self, runtime: Runtime, *, server: str, way: Way | None = None) -> None:
+        # A yes covers the server's own rounds of questions only where nobody else can bring their state.
+        self._calls = ToolCalls(runtime, server, remember=way is not None)
+        self.rounds = Rounds(runtime.audit_logger.digest)
+        self._way = way
         # Requests of the client that the server has not answered: None for those that merely pass.
-        self._open: dict[tuple[str, Any], asyncio.Future[Answer] | None] = {}
-        self._governing: dict[tuple[str, Any], asyncio.Task[None]] = {}
+        self._open: dict[Key, asyncio.Future[Answer] | None] = {}
+        self._governing: dict[Key, asyncio.Task[None]] = {}
         self._asked: dict[str, asyncio.Future[Message]] = {}
         self.client_name: str | None = None
         self.client_capabilities: dict[str, Any] = {}
@@ -87,18 +135,19 @@ class Relay:
     # --- from the client -------------------------------------------------------------------------------------------
 
     def from_client(self, line: bytes) -> None:
-        """Take one line of the client."""
+        """Take one line of the client, which may be a batch."""
+        assert self._way is not None
         try:
             message = frames.parse(line)
         except FrameError as problem:
-            self._refuse(problem)
+            self._refuse(problem, self._way)
             return
         if isinstance(message, list):
-            self._batch(message)
+            self._batch(message, self._way)
         else:
-            self._one(message, line)
+            self.take(message, line, self._way)
 
-    def _batch(self, batch: list[Any]) -> None:
+    def _batch(self, batch: list[Any], way: Way) -> None:
         """The calls of a batch are governed one by one; what else there is passes, one by one too."""
         for message in batch:
             try:
@@ -106,32 +155,43 @@ class Relay:
                     raise FrameError("a message of the batch is not a JSON object")
                 frames.check(message)
             except FrameError as problem:
-                self._refuse(problem)
+                self._refuse(problem, way)
             else:
-                self._one(message, dump(message))
+                self.take(message, dump(message), way)
 
-    def _one(self, message: Message, line: bytes) -> None:
+    def take(self, message: Message, line: bytes, way: Way) -> asyncio.Task[None] | None:
+        """Take one message of the client.
+
+        Args:
+            message: The message, checked.
+            line: Its bytes.
+            way: Its way.
+
+        Returns:
+            For a call: the task that governs and answers it.
+        """
         method, identity = message.get("method"), message.get("id")
         if method is None:
             asked = self._asked.pop(identity, None) if isinstance(identity, str) else None
             if asked is None:
-                self._lane.place().send(line)  # an answer to a request of the server
+                way.lane.place().send(line)  # an answer to a request of the server
             elif not asked.done():
                 asked.set_result(message)
         elif identity is None:
-            self._notification(method, message, line)
+            self._notification(method, message, line, way)
         elif key_of(identity) in self._open or key_of(identity) in self._governing:
-            self._say(frames.error(identity, frames.INVALID_REQUEST, f"the id {identity!r} is in use"))
+            _say(way.back, frames.error(identity, frames.INVALID_REQUEST, f"the id {identity!r} is in use"))
         elif method == "tools/call":
-            self._call(identity, message)
+            return self._call(identity, message, way)
         else:
             if method == "initialize":
                 params = message.get("params")
                 self._meet(params.get("clientInfo"), params.get("capabilities")) if isinstance(params, dict) else None
             self._open[key_of(identity)] = None
-            self._lane.place().send(line)
+            way.lane.place().send(line)
+        return None
 
-    def _notification(self, method: Any, message: Message, line: bytes) -> None:
+    def _notification(self, method: Any, message: Message, line: bytes, way: Way) -> None:
         if method == "tools/call":
             _log.warning("a tools/call without an id was dropped: nobody could hear how it ended")
             return
@@ -145,22 +205,21 @@ class Relay:
                 if not heard:
                     return
             self._open.pop(key, None)
-        self._lane.place().send(line)
+        way.lane.place().send(line)
 
     def _meet(self, client: Any, capabilities: Any) -> None:
         """Learn who the client is and what it can do."""
         self.client_name = str(client.get("name")) if isinstance(client, dict) else None
         self.client_capabilities = capabilities if isinstance(capabilities, dict) else {}
 
-    def _refuse(self, problem: FrameError) -> None:
-        _log.warning("a message of the client was refused: %s", visible(str(problem)))
-        self._say(frames.error(problem.id, problem.code, f"refused by Aegis: {problem}"))
+    def _refuse(self, problem: FrameError, way: Way) -> None:
+        _say(way.back, refusal(problem))
 
     # --- calls -----------------------------------------------------------------------------------------------------
 
-    def _call(self, identity: Any, message: Message) -> None:
-        place, key = self._lane.place(), key_of(identity)
-        task = asyncio.get_running_loop().create_task(self._govern(identity, message, place))
+    def _call(self, identity: Any, message: Message, way: Way) -> asyncio.Task[None]:
+        place, key = way.lane.place(), key_of(identity)
+        task = asyncio.get_running_loop().create_task(self._govern(identity, message, Judged(self, way, place)))
         self._governing[key] = task
 
         def done(_task: asyncio.Task[None]) -> None:
@@ -169,46 +228,52 @@ class Relay:
             self._open.pop(key, None)
 
         task.add_done_callback(done)
+        return task
 
-    async def _govern(self, identity: Any, message: Message, place: Place) -> None:
+    async def _govern(self, identity: Any, message: Message, call: Judged) -> None:
         """Govern one call and answer it, whatever happens."""
-        PLACE.set(place)
+        CALL.set(call)
+        back = call.way.back
         answer: Answer | None = None
 
         async def send(params: Message) -> Message:
             nonlocal answer
             future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
             self._open[key_of(identity)] = future
-            place.send(dump({**message, "params": params}))
+            call.place.send(dump({**message, "params": params}))
             answer = await future
-            reply, line = answer
+            reply, line, arrived = answer
             if "error" in reply:
                 failure = reply["error"]
                 text = failure.get("message") if isinstance(failure, dict) else None
-                raise ServerError(str(text or "the server answered with an error"), line)
+                raise ServerError(str(text or "the server answered with an error"), lambda: arrived(line))
             result: Any = reply.get("result")
             return result if isinstance(result, dict) else {}
 
         try:
             params = _checked(message)
             self._introduced(params)
+            params, call.approval = self.rounds.resume(params)
+            call.params = params
             envelope = {"resultType": "complete"} if self.modern else None
             result = await self._calls.call(params, send, envelope=envelope)
         except ServerError as failed:
-            self._to_client(failed.line)
+            failed.pass_on()
         except FrameError as problem:
-            self._say(frames.error(identity, frames.INVALID_PARAMS, f"refused by Aegis: {problem}"))
+            _say(back, frames.error(identity, frames.INVALID_PARAMS, f"refused by Aegis: {problem}"))
         except AegisError as refused:
             text = f"refused by Aegis: {refused}. The call did not run."
-            self._say(frames.tool_error(identity, text, modern=self.modern))
+            _say(back, frames.tool_error(identity, text, modern=self.modern))
         except Exception:  # noqa: BLE001 - whatever goes wrong, the client is answered
             _log.critical("governing a call failed", exc_info=True)
-            self._say(frames.error(identity, frames.INTERNAL_ERROR, "an error inside Aegis; see its standard error"))
+            _say(back, frames.error(identity, frames.INTERNAL_ERROR, "an error inside Aegis; see its standard error"))
         else:
-            if answer is not None and result is answer[0].get("result"):
-                self._to_client(answer[1])
+            if answer is None:
+                _say(back, {"jsonrpc": "2.0", "id": identity, "result": call.question or result})
+            elif result is answer[0].get("result"):
+                answer[2](answer[1])
             else:
-                self._say({"jsonrpc": "2.0", "id": identity, "result": result})
+                _say(answer[2], {"jsonrpc": "2.0", "id": identity, "result": result})
 
     def _introduced(self, params: Message) -> None:
         """In the stateless era every request says who is calling."""
@@ -219,40 +284,60 @@ class Relay:
 
     # --- from the server -------------------------------------------------------------------------------------------
 
-    def from_server(self, line: bytes) -> None:
-        """Take one line of the server."""
+    def from_server(self, line: bytes, back: Back | None = None) -> asyncio.Task[None] | None:
+        """Take one message of the server, or one batch.
+
+        Args:
+            line: Its bytes.
+            back: Hands it to the client, if not on the way of messages that come without one.
+
+        Returns:
+            If it ends a call: the task that writes that down and then answers the client.
+        """
+        if back is None:
+            assert self._way is not None
+            back = self._way.back
         message = _loose(line)
         if isinstance(message, dict):
-            if "method" in message or "id" not in message:
-                self._to_client(_ended(line))
+            if "method" in message or message.get("id") is None:
+                back(_ended(line))  # a request or a notification; or an error that answers no request in particular
             else:
-                self._answer(message, _ended(line))
+                return self._answer(message, _ended(line), back)
         elif isinstance(message, list):
             for entry in message:
-                self.from_server(dump(entry))
+                self.from_server(dump(entry), back)
         elif line.strip():
             shown = visible(line[:200].decode("utf-8", "replace"))
             _log.warning("the server wrote a line that is no message; it was not passed on: %s", shown)
+        return None
 
-    def _answer(self, message: Message, line: bytes) -> None:
+    def _answer(self, message: Message, line: bytes, back: Back) -> asyncio.Task[None] | None:
         key = key_of(message["id"])
         if key not in self._open:
             _log.warning("the server answered a request that is not open (id %r); dropped", message["id"])
-            return
+            return None
         waiting = self._open.pop(key)
         if waiting is None:
-            self._to_client(line)
+            back(line)
         elif not waiting.done():
-            waiting.set_result((message, line))
+            waiting.set_result((message, line, back))
+            return self._governing.get(key)
+        return None
 
     # --- both ways -------------------------------------------------------------------------------------------------
 
-    async def ask_client(self, method: str, params: Message) -> Message:
+    @property
+    def shows_forms(self) -> bool:
+        """Whether the client has said that it can show its user a form."""
+        elicits = self.client_capabilities.get("elicitation")
+        return isinstance(elicits, dict) and (not elicits or "form" in elicits)
+
+    async def ask_client(self, way: Way, method: str, params: Message) -> Message:
         """Send the client a request of the proxy's own and wait for its answer."""
         identity = f"aegis-{secrets.token_hex(12)}"
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._asked[identity] = future
-        self._say({"jsonrpc": "2.0", "id": identity, "method": method, "params": params})
+        _say(way.back, {"jsonrpc": "2.0", "id": identity, "method": method, "params": params})
         try:
             return await future
         finally:
@@ -262,6 +347,15 @@ class Relay:
         """Wait until every call has been forwarded or answered."""
         while waiting := [task for key, task in self._governing.items() if key not in self._open]:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=0.05)
+
+    def fail(self, identity: Any, error: BaseException) -> asyncio.Task[None] | None:
+        """A request that was forwarded gets no answer. Returns the task that writes that down, for a call."""
+        key = key_of(identity)
+        waiting = self._open.pop(key, None)
+        if waiting is None or waiting.done():
+            return None
+        waiting.set_exception(error)
+        return self._governing.get(key)
 
     async def close(self) -> None:
         """The connection is over: what waits is cancelled; how calls ended that run, nobody saw."""
@@ -273,8 +367,15 @@ class Relay:
                 waiting.set_exception(Gone("the connection ended before the server answered"))
         await asyncio.gather(*self._governing.values(), return_exceptions=True)
 
-    def _say(self, message: Message) -> None:
-        self._to_client(dump(message))
+
+def refusal(problem: FrameError) -> Message:
+    """What the client hears about a message that is not forwarded."""
+    _log.warning("a message of the client was refused: %s", visible(str(problem)))
+    return frames.error(problem.id, problem.code, f"refused by Aegis: {problem}")
+
+
+def _say(back: Back, message: Message) -> None:
+    back(dump(message))
 
 
 def _checked(message: Message) -> Message:

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 import signal
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aegis_core import portability
 from aegis_core.errors import AegisError
+from aegis_mcp.proxy.child import end_child, start_child
 from aegis_mcp.proxy.frames import MAX_BYTES
-from aegis_mcp.proxy.relay import Relay
+from aegis_mcp.proxy.relay import Relay, Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TextIO
 
     from aegis_core.runtime import Runtime
 
@@ -35,7 +35,6 @@ async def run_stdio(
     command: Sequence[str],
     *,
     server: str,
-    prepare: Callable[[Relay], None] | None = None,
 ) -> int:
     """Relay between this process's standard streams and ``command`` until either side is done.
 
@@ -43,7 +42,6 @@ async def run_stdio(
         runtime: Governs the calls.
         command: The server's command and arguments.
         server: The server's name for the policy.
-        prepare: Called with the relay before the first message, e.g. to give it a way to ask people.
 
     Returns:
         The server's exit code; 128 plus the number of the signal that ended it.
@@ -51,29 +49,11 @@ async def run_stdio(
     Raises:
         AegisError: The server could not be started.
     """
-    program = shutil.which(command[0])
-    if program is None:
-        raise AegisError(
-            f"the server's command {command[0]!r} was not found; desktop programs often start with a short PATH "
-            f"(here {os.environ.get('PATH', '')!r}): give the command's absolute path"
-        )
-    try:
-        child = await asyncio.create_subprocess_exec(
-            program,
-            *command[1:],
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=MAX_BYTES,
-            **portability.own_process_group(),
-        )
-    except OSError as error:
-        raise AegisError(f"the server {command[0]!r} could not be started: {error.strerror or error}") from error
+    child = await start_child(command)
     assert child.stdin is not None
     assert child.stdout is not None
     reader, writer = await _standard_streams()
-    relay = Relay(runtime, server=server, to_client=writer.write, to_server=child.stdin.write)
-    if prepare is not None:
-        prepare(relay)
+    relay = Relay(runtime, server=server, way=Way(writer.write, child.stdin.write))
     inward = asyncio.create_task(_pump(reader, relay.from_client, child.stdin))
     outward = asyncio.create_task(_pump(child.stdout, relay.from_server, writer))
     stopping = _on_signals(child)
@@ -94,7 +74,7 @@ async def run_stdio(
             task.cancel()
         await asyncio.gather(inward, outward, stopping, return_exceptions=True)
         await relay.close()
-        await _end(child)
+        await end_child(child, grace=GRACE)
         with contextlib.suppress(OSError):
             await writer.drain()
     code = child.returncode or 0
@@ -120,7 +100,7 @@ class _File:
         return
 
 
-async def _pump(reader: asyncio.StreamReader, take: Callable[[bytes], None], outlet: _Outlet) -> None:
+async def _pump(reader: asyncio.StreamReader, take: Callable[[bytes], object], outlet: _Outlet) -> None:
     """Hand over line by line; wait where the other side does not keep up."""
     while True:
         try:
@@ -141,15 +121,22 @@ async def _standard_streams() -> tuple[asyncio.StreamReader, _Outlet]:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=MAX_BYTES)
     try:
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), _borrowed(sys.stdin, "rb"))
     except ValueError:  # a plain file
         reader.feed_data(sys.stdin.buffer.read())
         reader.feed_eof()
     try:
-        transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sys.stdout.buffer)
+        transport, protocol = await loop.connect_write_pipe(
+            asyncio.streams.FlowControlMixin, _borrowed(sys.stdout, "wb")
+        )
     except ValueError:
         return reader, _File()
     return reader, asyncio.StreamWriter(transport, protocol, None, loop)
+
+
+def _borrowed(stream: TextIO, mode: str) -> Any:
+    """A standard stream to hand to asyncio, which closes what it is given."""
+    return open(stream.fileno(), mode, buffering=0, closefd=False)
 
 
 def _on_signals(child: asyncio.subprocess.Process) -> asyncio.Task[None]:
@@ -171,13 +158,3 @@ def _on_signals(child: asyncio.subprocess.Process) -> asyncio.Task[None]:
         await came.wait()
 
     return asyncio.create_task(wait())
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """End the server and whatever it has started."""
-    for number in (signal.SIGTERM, portability.SIGKILL):
-        portability.signal_group(child.pid, number)
-        if child.returncode is not None:
-            continue
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(child.wait()), GRACE)
