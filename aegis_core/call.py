@@ -35,9 +35,10 @@ from aegis_core.snapshot import excerpt
 from aegis_core.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from aegis_core.action import Action
+    from aegis_core.decision import Caution
     from aegis_core.redact import Redactor
 
 __all__ = [
@@ -155,7 +156,12 @@ class Terms(Protocol):
 
 
 def governed_call(
-    call_id: str, action: Action, terms: Terms, *, can_edit: bool = True
+    call_id: str,
+    action: Action,
+    terms: Terms,
+    *,
+    can_edit: bool = True,
+    caution: Callable[[], Caution | None] | None = None,
 ) -> Generator[Step, Outcome, Result]:
     """Govern one call: decide, ask, write, run, write.
 
@@ -164,6 +170,7 @@ def governed_call(
         action: The call.
         terms: Its surroundings.
         can_edit: Whether the door can run the tool with other arguments than the caller gave.
+        caution: What the door knows of the tool, asked anew whenever the call is judged.
 
     Returns:
         How it ended, also for a failed tool.
@@ -177,7 +184,7 @@ def governed_call(
     for _ in range(MAX_ROUNDS):
         if terms.recalls:
             yield from _recall(action)
-        decision, policy_digest = terms.judge(action)
+        decision, policy_digest = terms.judge(action) if caution is None else _judge(action, terms, caution)
         if terms.enforced and decision.approval is _BLOCK:
             status, reason = ResultStatus.BLOCKED, decision.reason
             refusal = Refusal(call_id, now_us(), action, decision, policy_digest, status, reason, answer)
@@ -209,10 +216,17 @@ def governed_call(
             if not isinstance(written.error, Exception):  # cancelled while the intent was on its way to disk
                 yield _cancelled(intent)
             raise written.error
-    decision, policy_digest = terms.judge(action)
+    decision, policy_digest = terms.judge(action) if caution is None else _judge(action, terms, caution)
     reason = f"the call was judged {MAX_ROUNDS} times without coming to rest; try again"
     refusal = Refusal(call_id, now_us(), action, decision, policy_digest, ResultStatus.DENIED, reason, answer)
     return (yield from _refuse(refusal))
+
+
+def _judge(action: Action, terms: Terms, caution: Callable[[], Caution | None]) -> tuple[Decision, str]:
+    """The decision by the policy in force and by what the door knows, and that policy's digest."""
+    decision, policy_digest = terms.judge(action)
+    said = caution()
+    return (decision if said is None else decision.under(said)), policy_digest
 
 
 def _execute(intent: Intent, terms: Terms) -> Generator[Step, Outcome, Result]:

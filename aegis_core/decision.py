@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, final
 
-__all__ = ["Approval", "Decider", "Decision", "Floor", "Reservation", "RiskLevel", "strictest"]
+__all__ = ["Approval", "Caution", "Decider", "Decision", "Floor", "Reservation", "RiskLevel", "strictest"]
 
 
 class Approval(enum.StrEnum):
@@ -81,6 +81,26 @@ class Decider(Protocol):
 
 @final
 @dataclass(frozen=True, slots=True)
+class Caution:
+    """What a door knows of a tool besides the policy. It can make a decision stricter, and a yes binds to it.
+
+    Attributes:
+        name: Stands on the trail in a rule's place, e.g. ``<lock>``; a policy's rules cannot be called that.
+        approval: The outcome is at least this strict; auto where the door only has something to bind to.
+        risk_level: The outcome has at least this risk.
+        reason: One sentence, as in `Decision`.
+        digest: Digest (hex) of what the door knows, e.g. of the tool's definition.
+    """
+
+    name: str
+    approval: Approval
+    risk_level: RiskLevel
+    reason: str
+    digest: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A policy's answer for one call. Depends on the call and the policy alone.
 
@@ -113,3 +133,14 @@ class Decision:
         """Digest (hex) of the meaning of the deciding rule and the floors. A yes from a person binds to it."""
         digests = [decider.digest for decider in self.deciders]
         return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
+
+    def under(self, caution: Caution) -> Decision:
+        """The decision where a door has something to say too: never looser."""
+        floor = Floor(caution.name, caution.approval, caution.risk_level)
+        decision = replace(self, deciders=(*self.deciders, caution))
+        if caution.approval is Approval.AUTO:
+            return decision
+        decision = replace(decision, risk_level=max(self.risk_level, caution.risk_level), floors=(*self.floors, floor))
+        if caution.approval.strictness <= self.approval.strictness:
+            return decision
+        return replace(decision, approval=caution.approval, matched_rule=caution.name, reason=caution.reason)

@@ -19,10 +19,11 @@ from aegis_core.snapshot import FrozenDict
 from aegis_core.surroundings import AskingThrough, Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from aegis_core.approval.asking import ApprovalHandler
     from aegis_core.call import Outcome
+    from aegis_core.decision import Caution
     from aegis_core.drive import World
     from aegis_core.executor import BaseExecutor
     from aegis_core.perform import Tool
@@ -106,6 +107,7 @@ class Runtime(Surroundings):
         *,
         can_edit: bool = True,
         approval_handler: ApprovalHandler | None = None,
+        caution: Callable[[], Caution | None] | None = None,
     ) -> Result:
         """Govern one call.
 
@@ -114,6 +116,7 @@ class Runtime(Surroundings):
             tool: Takes a fresh dict of the judged arguments and does the work. Default: the executor runs the action.
             can_edit: Whether ``tool`` does as the arguments it is given say, also where an approver edited them.
             approval_handler: Asks for this call in place of the runtime's own: a framework's way to pause for a person.
+            caution: What the door knows of the tool besides, asked whenever the call is judged; it can only tighten.
 
         Returns:
             How it ended, also where it was refused or the tool raised.
@@ -124,7 +127,7 @@ class Runtime(Surroundings):
         action = self._complete(action)
         function = getattr(tool, "aegis_function", None)
         outer = ENCLOSING.get()
-        if outer is not None and self._joins(outer, action, function):
+        if outer is not None and self._joins(outer, action, function, caution):
             return _joined(outer.intent, action, perform(action, tool, executor=self.executor))
 
         def run_tool(intent: Intent) -> Outcome:
@@ -134,7 +137,7 @@ class Runtime(Surroundings):
             with self._trail.around(intent):
                 return perform(intent.action, tool, executor=self.executor, enclosing=enclosing)
 
-        call = governed_call(new_id(), action, self, can_edit=can_edit)
+        call = governed_call(new_id(), action, self, can_edit=can_edit, caution=caution)
         return drive(call, self._world(approval_handler), run_tool)
 
     async def arun(
@@ -144,12 +147,13 @@ class Runtime(Surroundings):
         *,
         can_edit: bool = True,
         approval_handler: ApprovalHandler | None = None,
+        caution: Callable[[], Caution | None] | None = None,
     ) -> Result:
         """`run` from a coroutine. ``tool`` may be async, or return an awaitable; a sync tool runs on the event loop."""
         action = self._complete(action)
         function = getattr(tool, "aegis_function", None)
         outer = ENCLOSING.get()
-        if outer is not None and self._joins(outer, action, function):
+        if outer is not None and self._joins(outer, action, function, caution):
             return _joined(outer.intent, action, await aperform(action, tool, executor=self.executor))
 
         async def run_tool(intent: Intent) -> Outcome:
@@ -159,7 +163,7 @@ class Runtime(Surroundings):
             with self._trail.around(intent):
                 return await aperform(intent.action, tool, executor=self.executor, enclosing=enclosing)
 
-        call = governed_call(new_id(), action, self, can_edit=can_edit)
+        call = governed_call(new_id(), action, self, can_edit=can_edit, caution=caution)
         return await adrive(call, self._world(approval_handler), run_tool)
 
     def begin(self, action: Action, *, can_edit: bool = False, approval_handler: ApprovalHandler | None = None) -> Call:
@@ -296,9 +300,14 @@ class Runtime(Surroundings):
         if self._policy.needs.may_trust(type, target):
             self._sessions.add_result(session_id, type, target, value)
 
-    def _joins(self, outer: Enclosing, action: Action, function: object) -> bool:
+    def _joins(
+        self, outer: Enclosing, action: Action, function: object, caution: Callable[[], Caution | None] | None
+    ) -> bool:
         """Whether this is the enclosing call being made again by the code it runs, asking for nothing more."""
-        return outer.repeats(self, action, function) and outer.covers(self.judge(action)[0]) and outer.join()
+        if not outer.repeats(self, action, function):
+            return False
+        decision, said = self.judge(action)[0], None if caution is None else caution()
+        return outer.covers(decision if said is None else decision.under(said)) and outer.join()
 
     def _world(self, approval_handler: ApprovalHandler | None) -> World:
         return self if approval_handler is None else AskingThrough(approval_handler, self)
