@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from pathlib import Path
 
 import click
 
 from aegis.cli.audit_options import db_option
+from aegis.clients.cage import breaches, explained
 from aegis.core.policy import Policy
 from aegis.runtime.audit import AuditLogger
 from aegis.runtime.watcher import PolicyWatcher
 from aegis_core.record import Event
 from aegis_core.runtime import Runtime
-from aegis_core.text import visible
 from aegis_mcp.proxy.asking import ClientApprovalHandler
-from aegis_mcp.proxy.cage import reachable
 from aegis_mcp.proxy.stdio import run_stdio
 
 __all__ = ["proxy"]
@@ -73,13 +73,9 @@ def proxy(
     or the trail; 1 if the server could not be started; 3 if the trail cannot be written.
     """
     loaded = Policy.from_yaml(policy)
-    within = reachable(command, [policy, db, f"{db}.key", f"{db}.lock"])
+    within = breaches(command, loaded.sources, db, environment=os.environ)
     if within and not allow_writable_policy:
-        file, folder = within[0]
-        raise click.UsageError(
-            f"the server is given {visible(str(folder))}, in which {visible(str(file))} lies: its tools could rewrite "
-            "what governs them. Move that file elsewhere, or start with --allow-writable-policy (which goes on record)."
-        )
+        raise click.UsageError(explained(*within[0]))
     with AuditLogger(db, durable=not fast) as trail:
         approvals = ClientApprovalHandler(trail, hold=hold)
         runtime = Runtime(

@@ -1,44 +1,127 @@
 """The cage rule: a program is not governed by files that the tools it governs may write.
 
-A server that is given folders can usually write in them. If the policy, the trail or its key lies in one of them, the
-agent could rewrite its own rules or its own record; so nothing starts.
+A server that is given folders can usually write in them. If the policy, the trail, its key, the lock or the settings
+that put Aegis in front of it lie in one of them, the agent could rewrite its own rules or its own record; so nothing
+starts. What a server may reach that its command does not name cannot be known here.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["reachable"]
+__all__ = ["own_files", "reachable"]
+
+LINKS = 64
+"""How many links are followed to learn where a file can be replaced from."""
+_APART = re.compile(r"[\s,;:=\"'|&<>()]+")
 
 
-def reachable(command: Sequence[str], protected: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:
+def own_files(policy: Iterable[str | os.PathLike[str]], db: str) -> list[Path]:
+    """What must be out of reach whatever else: the policy's files, its lock, and the trail with what lies beside it.
+
+    Args:
+        policy: The policy's files.
+        db: The trail's file, or the URL of a database, whose place is its own.
+    """
+    files = [Path(file) for file in policy]
+    files += [file.with_name("aegis.lock") for file in files]
+    if "://" not in db:
+        files += [Path(db + end) for end in ("", "-wal", ".key", ".lock")]
+    if key := os.environ.get("AEGIS_KEY_FILE"):
+        files.append(Path(key))
+    return list(dict.fromkeys(files))
+
+
+def reachable(
+    command: Sequence[str],
+    protected: Iterable[str | os.PathLike[str]],
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> list[tuple[Path, Path]]:
     """Which protected files a server's command gives it a folder around.
+
+    Files and folders are told apart by what they are, not by how they are written: links, ``..``, a home's ``~`` and
+    the letter case of a file system that ignores it change nothing.
 
     Args:
         command: The server's command and arguments.
         protected: Files that must be out of its reach.
+        environment: Variables meant for the server. One that names a protected file counts; a folder does not.
 
     Returns:
         Pairs of a protected file and the folder (or the file itself) that an argument names.
     """
-    folders = [folder for word in command[1:] for folder in _paths(word)]
+    named = _identified(path for word in command[1:] for path in _paths(word))
+    written = _identified(path for value in (environment or {}).values() for path in _paths(value))
     found: list[tuple[Path, Path]] = []
-    for file in protected:
-        real = Path(os.path.realpath(file))
-        found += [(real, folder) for folder in folders if real == folder or folder in real.parents]
+    for file in map(Path, protected):
+        places = _places(file)
+        own = {key for place in places if (key := _identity(place)) is not None}
+        around = own | {key for place in places for parent in place.parents if (key := _identity(parent)) is not None}
+        given = {key: path for key, path in named.items() if key in around}
+        given |= {key: path for key, path in written.items() if key in own}
+        # The same folder may have been named twice; the narrowest says it best.
+        found += [
+            (Path(os.path.realpath(file)), path) for path in sorted(given.values(), key=lambda path: -len(str(path)))
+        ]
     return found
 
 
-def _paths(word: str) -> list[Path]:
-    """The existing files and folders that an argument may name: as it stands, after ``--option=``, as a file URL."""
-    candidates = [word, word.partition("=")[2], *word.split(",")]
+def _identified(paths: Iterable[Path]) -> dict[tuple[int, int] | str, Path]:
+    return {key: path for path in paths if (key := _identity(path)) is not None}
+
+
+def _identity(path: Path) -> tuple[int, int] | str | None:
+    """What makes a file or folder the same as another; None if there is none."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return None
+    return (stat.st_dev, stat.st_ino) if stat.st_ino else os.path.normcase(os.path.realpath(path))
+
+
+def _places(file: Path) -> set[Path]:
+    """Every path from which what is found at ``file`` could be replaced: as written, and after each of its links."""
+    waiting, places = [Path(os.path.abspath(file)), Path(os.path.realpath(file))], set[Path]()  # noqa: PTH100 - keeps links
+    while waiting and len(places) < LINKS:
+        place = waiting.pop()
+        if place in places:
+            continue
+        places.add(place)
+        for part in (place, *place.parents):
+            if part.is_symlink():
+                led = os.path.normpath(part.parent / os.readlink(part) / place.relative_to(part))  # noqa: PTH115 - text
+                waiting.append(Path(led))
+    return places
+
+
+def _paths(word: str) -> Iterator[Path]:
+    """The existing files and folders that an argument may name.
+
+    As it stands, after ``--option=``, in a list, in a volume (``/data:/work``), in a line for a shell, as a file URL.
+    """
+    if "\0" in word:
+        return
     if word.startswith("file:"):
-        candidates.append(unquote(urlsplit(word).path))
-    real = {os.path.realpath(Path(text).expanduser()) for text in candidates if text and "\0" not in text}
-    return [Path(path) for path in sorted(real) if Path(path).exists()]
+        yield from _existing(unquote(urlsplit(word).path))
+    elif re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", word):
+        return
+    for text in dict.fromkeys([word, word.partition("=")[2], *_APART.split(word)]):
+        if text and not text.startswith("//"):
+            yield from _existing(os.path.expandvars(text))
+
+
+def _existing(text: str) -> Iterator[Path]:
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - leaves an unknown user's home as it is
+    try:
+        if path.exists():
+            yield Path(os.path.realpath(path))
+    except (OSError, ValueError):
+        return
