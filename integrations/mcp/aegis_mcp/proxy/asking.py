@@ -59,11 +59,11 @@ class ClientApprovalHandler:
             if call.relay.shows_forms:
                 if call.relay.modern:
                     return await asyncio.to_thread(self._by_rounds, request, call)
-                if call.way.can_ask:
-                    reply = await call.relay.ask_client(call.way, "elicitation/create", _form(request))
+                if call.way.ask is not None:
+                    reply = await call.relay.ask_client(call.way.ask, "elicitation/create", _form(request))
                     approved, approver, reason = _read(reply.get("result"), call.relay.client_name)
-                    answer = request.approve if approved else request.deny
-                    return answer(approver=approver, reason=reason)
+                    said = request.approve if approved else request.deny
+                    return said(approver=approver, reason=reason)
         answer = await asyncio.to_thread(self._queue.ask, request)
         return answer if not hasattr(answer, "__await__") else await answer
 

@@ -11,9 +11,11 @@ import json
 import math
 from typing import Any
 
+import orjson
+
 from aegis_core.policy.names import fold
 
-__all__ = ["FrameError", "Message", "dump", "error", "key_of", "parse", "tool_error"]
+__all__ = ["FrameError", "Message", "dump", "error", "key_of", "loose", "parse", "tool_error"]
 
 Message = dict[str, Any]
 MAX_BYTES = 64 * 1024 * 1024
@@ -97,6 +99,17 @@ def _exact(mapping: Message, known: frozenset[str], *, id: Any = None) -> None: 
     for key in mapping:
         if key not in known and fold(key) in {fold(name) for name in known}:
             raise FrameError(f"the key {ascii(key)[:80]} can be mistaken for one of the protocol's own", id=id)
+
+
+def loose(line: bytes) -> Any:
+    """A message of the server, read as leniently as clients do; None if it is not JSON."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:  # orjson refuses lone surrogates and long integers; Python's reader does not
+        try:
+            return json.loads(line)
+        except (ValueError, RecursionError):
+            return None
 
 
 def dump(message: Message | list[Any]) -> bytes:

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from aegis_core.errors import AegisError
 from aegis_core.text import visible
 from aegis_mcp.proxy import frames
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from aegis_mcp.proxy.lane import Place
     from aegis_mcp.proxy.rounds import Approval
 
-__all__ = ["CALL", "Relay", "ServerError", "Way"]
+__all__ = ["CALL", "Gone", "Judged", "Relay", "ServerError", "Way", "refusal"]
 
 _log = logging.getLogger("aegis.proxy")
 _CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
@@ -47,17 +45,17 @@ class Way:
     Over pipes there is one for all messages; over HTTP every message has its own.
 
     Args:
-        back: Sends bytes to the client; must not block.
+        back: Sends an answer to the client; must not block.
         onward: Sends bytes to the server; must not block.
-        can_ask: Whether the client can be sent requests on it.
+        ask: Sends the client a request; None where it cannot be sent any.
     """
 
-    __slots__ = ("back", "can_ask", "lane")
+    __slots__ = ("ask", "back", "lane")
 
-    def __init__(self, back: Back, onward: Callable[[bytes], None], *, can_ask: bool = True) -> None:
+    def __init__(self, back: Back, onward: Callable[[bytes], None], *, ask: Back | None = None) -> None:
         self.back = back
         self.lane = Lane(onward)
-        self.can_ask = can_ask
+        self.ask = ask
 
 
 class Judged:
@@ -124,8 +122,8 @@ class Relay:
         self._calls = ToolCalls(runtime, server, remember=way is not None)
         self.rounds = Rounds(runtime.audit_logger.digest)
         self._way = way
-        # Requests of the client that the server has not answered: None for those that merely pass.
-        self._open: dict[Key, asyncio.Future[Answer] | None] = {}
+        # Requests of the client that the server has not answered; without a future if they merely pass.
+        self._open: dict[Key, tuple[Way, asyncio.Future[Answer] | None]] = {}
         self._governing: dict[Key, asyncio.Task[None]] = {}
         self._asked: dict[str, asyncio.Future[Message]] = {}
         self.client_name: str | None = None
@@ -187,7 +185,7 @@ class Relay:
             if method == "initialize":
                 params = message.get("params")
                 self._meet(params.get("clientInfo"), params.get("capabilities")) if isinstance(params, dict) else None
-            self._open[key_of(identity)] = None
+            self._open[key_of(identity)] = way, None
             way.lane.place().send(line)
         return None
 
@@ -239,7 +237,7 @@ class Relay:
         async def send(params: Message) -> Message:
             nonlocal answer
             future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-            self._open[key_of(identity)] = future
+            self._open[key_of(identity)] = call.way, future
             call.place.send(dump({**message, "params": params}))
             answer = await future
             reply, line, arrived = answer
@@ -297,7 +295,7 @@ class Relay:
         if back is None:
             assert self._way is not None
             back = self._way.back
-        message = _loose(line)
+        message = frames.loose(line)
         if isinstance(message, dict):
             if "method" in message or message.get("id") is None:
                 back(_ended(line))  # a request or a notification; or an error that answers no request in particular
@@ -316,7 +314,7 @@ class Relay:
         if key not in self._open:
             _log.warning("the server answered a request that is not open (id %r); dropped", message["id"])
             return None
-        waiting = self._open.pop(key)
+        _, waiting = self._open.pop(key)
         if waiting is None:
             back(line)
         elif not waiting.done():
@@ -332,12 +330,12 @@ class Relay:
         elicits = self.client_capabilities.get("elicitation")
         return isinstance(elicits, dict) and (not elicits or "form" in elicits)
 
-    async def ask_client(self, way: Way, method: str, params: Message) -> Message:
+    async def ask_client(self, ask: Back, method: str, params: Message) -> Message:
         """Send the client a request of the proxy's own and wait for its answer."""
         identity = f"aegis-{secrets.token_hex(12)}"
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._asked[identity] = future
-        _say(way.back, {"jsonrpc": "2.0", "id": identity, "method": method, "params": params})
+        _say(ask, {"jsonrpc": "2.0", "id": identity, "method": method, "params": params})
         try:
             return await future
         finally:
@@ -348,10 +346,13 @@ class Relay:
         while waiting := [task for key, task in self._governing.items() if key not in self._open]:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=0.05)
 
-    def fail(self, identity: Any, error: BaseException) -> asyncio.Task[None] | None:
-        """A request that was forwarded gets no answer. Returns the task that writes that down, for a call."""
+    def fail(self, identity: Any, way: Way, error: BaseException) -> asyncio.Task[None] | None:
+        """The request that went this way gets no answer. Returns the task that writes that down, for a call."""
         key = key_of(identity)
-        waiting = self._open.pop(key, None)
+        opened, waiting = self._open.get(key, (None, None))
+        if opened is not way:
+            return None
+        del self._open[key]
         if waiting is None or waiting.done():
             return None
         waiting.set_exception(error)
@@ -360,7 +361,7 @@ class Relay:
     async def close(self) -> None:
         """The connection is over: what waits is cancelled; how calls ended that run, nobody saw."""
         for key, task in list(self._governing.items()):
-            waiting = self._open.get(key)
+            _, waiting = self._open.get(key, (None, None))
             if waiting is None:
                 task.cancel()
             elif not waiting.done():
@@ -396,16 +397,3 @@ def _checked(message: Message) -> Message:
 
 def _ended(line: bytes) -> bytes:
     return line if line.endswith(b"\n") else line + b"\n"
-
-
-def _loose(line: bytes) -> Any:
-    """A line of the server, read as leniently as clients do; None if it is not JSON."""
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        import json  # noqa: PLC0415 - orjson refuses lone surrogates; Python's reader does not
-
-        try:
-            return json.loads(line)
-        except (ValueError, RecursionError):
-            return None

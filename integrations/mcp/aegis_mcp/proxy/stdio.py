@@ -53,7 +53,7 @@ async def run_stdio(
     assert child.stdin is not None
     assert child.stdout is not None
     reader, writer = await _standard_streams()
-    relay = Relay(runtime, server=server, way=Way(writer.write, child.stdin.write))
+    relay = Relay(runtime, server=server, way=Way(writer.write, child.stdin.write, ask=writer.write))
     inward = asyncio.create_task(_pump(reader, relay.from_client, child.stdin))
     outward = asyncio.create_task(_pump(child.stdout, relay.from_server, writer))
     stopping = _on_signals(child)
