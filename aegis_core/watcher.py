@@ -30,7 +30,7 @@ class PolicyWatcher:
     It looks at contents, not at times. New contents count once two successive looks agree (a file cut at a rule
     boundary while it is being written is a valid policy). They are loaded strictly, and a layered or merged policy is
     rebuilt whole; on any error the policy in force stays. Every reload and every refused one is on record; a reload
-    that removes block rules says which.
+    that removes block rules says which. Files that the policy includes are watched with it.
 
     Args:
         runtime: The runtime. Its policy must have been loaded from the watched files.
@@ -60,7 +60,9 @@ class PolicyWatcher:
         self._on_reload = on_reload
         self._seen: Mapping[Path, str | PolicyError] | None = None
         self._refused: Mapping[Path, str | PolicyError] | None = None
+        self._refusal = ""
         self._task: asyncio.Task[None] | None = None
+        self._joining: frozenset[Path] = frozenset()
         if not self._paths:
             raise ValueError("give at least one policy file to watch")
         strangers = self._strangers()
@@ -70,26 +72,31 @@ class PolicyWatcher:
 
     def poll(self) -> Policy | None:
         """Take one look; returns the new policy if one was put in force."""
-        now = {path: _read(path) for path in self._paths}
+        origin = self._runtime.policy.origin
+        now = {path: _read(path) for path in (*self._paths, *sorted(origin.included | self._joining))}
         seen, self._seen = self._seen, now
         if self._strangers():
             return None  # the program has put another policy in force; that one is not ours to replace
-        in_force = self._runtime.policy.origin.texts()
-        if (
-            not _same(now, seen)
-            or all(now[path] == in_force[path] for path in self._paths)
-            or _same(now, self._refused)
-        ):
+        in_force = origin.texts()
+        unchanged = all(now[path] == text for path, text in in_force.items() if path in now)
+        if not _same(now, seen) or unchanged or _same(now, self._refused):
             return None
         try:
-            for text in now.values():
+            for path in self._paths:
+                text = now[path]
                 if isinstance(text, PolicyError):
                     raise text
-            policy = self._runtime.policy.rebuilt({**in_force, **now})  # type: ignore[dict-item]
+            # What is included and cannot be read is an error only if it is wanted still: reading it again fails then.
+            readable = {path: text for path, text in now.items() if isinstance(text, str)}
+            kept = {path: text for path, text in in_force.items() if path not in now}
+            policy = self._runtime.policy.rebuilt({**kept, **readable})
         except PolicyError as error:
             self._refuse(now, error)
             return None
-        self._refused = None
+        self._joining = policy.origin.included - now.keys()
+        if self._joining:
+            return None  # files that are included from now on must look the same twice, too
+        self._refused, self._refusal = None, ""
         self._runtime.update_policy(policy, reason="policy files changed")
         return policy
 
@@ -130,7 +137,12 @@ class PolicyWatcher:
 
     def _refuse(self, contents: Mapping[Path, str | PolicyError], error: PolicyError) -> None:
         """Say once per version of the files why it is not put in force."""
-        self._refused = contents
+        elsewhere = any((p.key or "").startswith("include") or Path(p.source) not in contents for p in error.problems)
+        # A file that is not looked at yet is to blame, perhaps a missing one: try again, whatever these contents are.
+        self._refused = None if elsewhere else contents
+        if elsewhere and self._refusal == str(error):
+            return
+        self._refusal = str(error)
         _log.error("the changed policy is not put in force; the one before stays:\n%s", error)
         problems = [str(problem) for problem in error.problems]
         files = [str(path) for path in self._paths]
@@ -146,4 +158,6 @@ def _read(path: Path) -> str | PolicyError:
 
 def _same(one: Mapping[Path, str | PolicyError], other: Mapping[Path, str | PolicyError] | None) -> bool:
     """Whether two looks saw the same; the same failure to read counts as the same."""
-    return other is not None and all(str(text) == str(other[path]) for path, text in one.items())
+    if other is None or one.keys() != other.keys():
+        return False
+    return all(str(text) == str(other[path]) for path, text in one.items())

@@ -1,8 +1,11 @@
-"""Plain data to a `PolicyDocument`, or to a list of everything that is wrong with it, in words and in its place."""
+"""Plain data to a `PolicyDocument`, or to a list of everything that is wrong with it, in words and in its place.
+
+Other documents of ours (test files) are read by the same rules: `check_document`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,12 +22,13 @@ if TYPE_CHECKING:
 
     from aegis_core.policy.yamltext import Path, Place
 
-__all__ = ["check_data", "check_text"]
+__all__ = ["check_data", "check_document", "check_text"]
 
+_Model = TypeVar("_Model", bound=BaseModel)
 _LONGEST = 600
 """Characters of a message. Whatever a policy holds, its problems stay readable."""
-_NAMED = ("rules", "results")
-"""Lists whose entries have a name of their own."""
+_NAMED = {"rules": "rule", "results": "result rule", "tests": "test", "sessions": "session"}
+"""Lists whose entries have a name of their own, and what messages call an entry."""
 
 _PHRASES = {
     "bool_type": "must be true or false, got {got}",
@@ -71,10 +75,19 @@ def check_text(text: str, source: str) -> PolicyDocument:
     Raises:
         PolicyError: Listing everything that is wrong with it.
     """
+    return check_document(PolicyDocument, text, source)
+
+
+def check_document(model: type[_Model], text: str, source: str) -> _Model:
+    """Read the text of a document that a model describes, as strictly as a policy.
+
+    Raises:
+        PolicyError: Listing everything that is wrong with it.
+    """
     parsed = parse_yaml(text, source)
     if not parsed.whole:
         raise PolicyError(parsed.problems)
-    return _check(parsed.data, source, text, parsed.problems)
+    return _check(model, parsed.data, source, text, parsed.problems)
 
 
 def check_data(data: object, source: str) -> PolicyDocument:
@@ -83,24 +96,25 @@ def check_data(data: object, source: str) -> PolicyDocument:
     Raises:
         PolicyError: Listing everything that is wrong with it.
     """
-    return _check(data, source, None, [])
+    return _check(PolicyDocument, data, source, None, [])
 
 
-def _check(data: Any, source: str, text: str | None, problems: list[Problem]) -> PolicyDocument:
+def _check(model: type[_Model], data: Any, source: str, text: str | None, problems: list[Problem]) -> _Model:
     if not isinstance(data, dict):
         if not problems:
-            what = "the policy is empty" if data is None else f"a policy must be a mapping, got {shown(data)}"
+            kind, hint = ("policy", '; it begins with version: "1"') if model is PolicyDocument else ("file", "")
+            what = f"the {kind} is empty" if data is None else f"a {kind} must be a mapping, got {shown(data)}"
             place = (None, None) if text is None else (1, 1)
-            problems = [Problem(f'{what}; it begins with version: "1"', source, *place)]
+            problems = [Problem(f"{what}{hint}", source, *place)]
         raise PolicyError(problems)
-    document: PolicyDocument | None = None
+    document: _Model | None = None
     found: list[_Found] = []
     try:
-        document = PolicyDocument.model_validate(data)
+        document = model.model_validate(data)
     except ValidationError as failure:
         errors = failure.errors(include_url=False)
         # What was a problem when it was read is not one again.
-        found += _in_words([error for error in errors if not problems or not _is_reported(error)])
+        found += _in_words(model, [error for error in errors if not problems or not _is_reported(error)])
     found += _duplicate_names(data)
     if document is not None and not found and not problems:
         return document
@@ -111,13 +125,14 @@ def _check(data: Any, source: str, text: str | None, problems: list[Problem]) ->
     raise PolicyError(sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0)))
 
 
-def _in_words(errors: Sequence[ErrorDetails]) -> Iterator[_Found]:
+def _in_words(model: type[BaseModel], errors: Sequence[ErrorDetails]) -> Iterator[_Found]:
     """Of each error: the path it is at, whether it is about the key there, and what is wrong."""
-    guesses = {(*error["loc"][:-1], _guess(error["loc"])) for error in errors if error["type"] == "extra_forbidden"}
+    unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
+    guesses = {(*path[:-1], close_to(path[-1], _keys_at(model, path[:-1]))) for path in unknown}
     for error in errors:
         path = tuple(step for step in error["loc"] if step != "[key]")
         if error["type"] == "extra_forbidden":
-            yield _Found(path, _unknown_key(path), on_key=True)
+            yield _Found(path, _unknown_key(model, path), on_key=True)
         elif error["type"] == "missing":
             if path not in guesses:  # else the misspelt key is a problem of its own
                 hint = '; a policy begins with version: "1"' if path == ("version",) else ""
@@ -146,8 +161,8 @@ def _is_unreadable(value: Any) -> bool:
     return value is UNREADABLE or (isinstance(value, (list, tuple)) and any(map(_is_unreadable, value)))
 
 
-def _unknown_key(path: Path) -> str:
-    key, known = path[-1], _keys_at(PolicyDocument, path[:-1])
+def _unknown_key(model: type[BaseModel], path: Path) -> str:
+    key, known = path[-1], _keys_at(model, path[:-1])
     homes = [name for name, field in RuleDocument.model_fields.items() if key in _keys_at(field.annotation, ())]
     if path[0] == "rules" and len(path) > 2 and homes and path[-2] not in homes:
         hint = f"; it belongs under {homes[0]!r}"
@@ -156,10 +171,6 @@ def _unknown_key(path: Path) -> str:
     else:
         hint = f"; known here: {', '.join(known)}" if known else ""
     return f"unknown key {shown(key)}{hint}"
-
-
-def _guess(path: Path) -> str | None:
-    return close_to(path[-1], _keys_at(PolicyDocument, path[:-1]))
 
 
 def _keys_at(kind: Any, path: Path) -> list[str]:
@@ -199,9 +210,9 @@ def _placed(found: _Found, data: dict[Any, Any], source: str, places: dict[Path,
     elif len(inner) > 1:
         message = f"{_dotted(inner[:-1])}: {message}"
     match path:
-        case ("rules" | "results" as entries, int(number), *_):
+        case (str(entries), int(number), *_) if entries in _NAMED:
             label = shown(rule) if rule is not None else f"number {number + 1}"
-            message = f"{'rule' if entries == 'rules' else 'result rule'} {label}: {message}"
+            message = f"{_NAMED[entries]} {label}: {message}"
         case _:
             pass
     message = visible(message[:_LONGEST]) + ("…" if len(message) > _LONGEST else "")
@@ -211,7 +222,7 @@ def _placed(found: _Found, data: dict[Any, Any], source: str, places: dict[Path,
 def _entry_name(path: Path, data: dict[Any, Any]) -> str | None:
     """The name of the rule that a path leads to or into."""
     match path:
-        case ("rules" | "results" as entries, int(number), *_):
+        case (str(entries), int(number), *_) if entries in _NAMED:
             entry: Any = data[entries][number]
             name: Any = entry.get("name") if isinstance(entry, dict) else None
             return name if isinstance(name, str) and name else None

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from aegis_core.decision import Approval, RiskLevel
 from aegis_core.policy.conditions.grammar import Conditions
 from aegis_core.policy.globs import glob_problem, literal_parts
+from aegis_core.policy.include import Includes
 from aegis_core.policy.names import refusal
 from aegis_core.policy.results import RedactDocument, ResultRuleDocument
 from aegis_core.policy.trust import TrustDocument
@@ -163,4 +164,11 @@ class PolicyDocument(_Strict):
     )
     redact: Annotated[RedactDocument | None, Given] = Field(
         default=None, description="More secrets to keep off the trail."
+    )
+    include: Includes = Field(
+        default=(),
+        description=(
+            "Packs by name and files beside this one. Their rules, trust, results and redact come after this file's "
+            "own, in this order; their defaults do not count."
+        ),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_core.policy.conditions.truth import Finding, word
+from aegis_core.policy.places import rule_places
 from aegis_core.redact import Redactor
 from aegis_core.text import visible
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from aegis_core.action import Action
     from aegis_core.decision import Approval, Decision, RiskLevel
     from aegis_core.policy.conditions.truth import Context
+    from aegis_core.policy.places import RulePlace
     from aegis_core.policy.policy import Policy
 
 __all__ = ["ExplainedRule", "Explanation", "explain"]
@@ -29,6 +31,7 @@ class ExplainedRule:
         truth: Whether it holds for this call: True, False, or None for undecided.
         matched: Whether its match alone holds.
         findings: What each condition made of the call; values are redacted.
+        place: Its file and line, where the policy is made of several files; else None.
     """
 
     name: str
@@ -37,6 +40,7 @@ class ExplainedRule:
     truth: bool | None
     matched: bool | None
     findings: tuple[Finding, ...] = ()
+    place: RulePlace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,8 @@ class Explanation:
         lines = [f"{decision.approval.value} (risk {decision.risk_level.name.lower()}): {visible(decision.reason)}"]
         for rule in self.rules:
             match = "" if rule.matched else " (names match only when folded or unprefixed, or one is not known)"
-            lines.append(f"  {word(rule.truth):9} {visible(rule.name)} [{rule.approval.value}]{match}")
+            place = "" if rule.place is None else f" ({visible(str(rule.place))})"
+            lines.append(f"  {word(rule.truth):9} {visible(rule.name)} [{rule.approval.value}]{place}{match}")
             for finding in rule.findings:
                 shown = "" if finding.value is None else f" = {visible(repr(finding.value))[:120]}"
                 lines.append(
@@ -65,6 +70,7 @@ def explain(policy: Policy, action: Action, context: Context, redactor: Redactor
     redactor = redactor or Redactor()
     decision = policy.evaluate(action, session=context.session, now=context.now)
     explained: list[ExplainedRule] = []
+    places = rule_places(policy) if len(policy.sources) > 1 else {}
     if decision.matched_rule != "<name>":
         for layer in policy.layers:
             for rule, matched in layer.concerned(action.names):
@@ -73,7 +79,10 @@ def explain(policy: Policy, action: Action, context: Context, redactor: Redactor
                     for found in (condition.explain(action, context) for condition in rule.conditions)
                 )
                 truth = rule.holds(matched, action, context)
-                explained.append(ExplainedRule(rule.name, rule.approval, rule.risk_level, truth, matched, findings))
+                place = places.get(rule.name)
+                explained.append(
+                    ExplainedRule(rule.name, rule.approval, rule.risk_level, truth, matched, findings, place)
+                )
                 if truth:
                     break
     return Explanation(decision, tuple(explained))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_core.errors import PolicyError, Problem
 from aegis_core.policy.checking import check_data, check_text
+from aegis_core.policy.including import follow
 from aegis_core.policy.origin import FromFile, FromMemory
 from aegis_core.policy.yamltext import MAX_BYTES
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from aegis_core.policy.document import PolicyDocument
     from aegis_core.policy.origin import Origin
 
-__all__ = ["gc_paused", "load_dict", "load_file", "load_text", "read_policy_text"]
+__all__ = ["gc_paused", "load_again", "load_dict", "load_file", "load_text", "read_policy_text"]
 
 
 @contextmanager
@@ -59,19 +60,43 @@ def read_policy_text(path: Path) -> str:
         raise PolicyError(Problem(message, str(path), line, column)) from None
 
 
-def load_file(path: Path) -> tuple[PolicyDocument, Origin]:
-    """A policy file's document, and where it came from."""
-    text = read_policy_text(path)
-    return check_text(text, str(path)), FromFile(path.absolute(), text)
+Loaded = tuple[tuple["PolicyDocument", ...], "Origin"]
+"""A policy's own document and those it includes, in the order of their rules; and where they came from."""
+_NOTHING: Mapping[Path, str] = {}
 
 
-def load_text(text: str, source: str) -> tuple[PolicyDocument, Origin]:
-    """The document of a policy's text."""
+def load_file(path: Path, texts: Mapping[Path, str] = _NOTHING) -> Loaded:
+    """Load a policy file.
+
+    Args:
+        path: The file.
+        texts: Contents of files that are not to be read again, by absolute path.
+    """
+    text = _read(path, texts)
+    return _followed(check_text(text, str(path)), FromFile(path.absolute(), text), text, texts)
+
+
+def load_text(text: str, source: str) -> Loaded:
+    """Load a policy's text."""
     document = check_text(text, source)
-    return document, FromMemory(source, document)
+    return _followed(document, FromMemory(source, document), text, _NOTHING)
 
 
-def load_dict(data: Mapping[str, Any], source: str) -> tuple[PolicyDocument, Origin]:
-    """The document of a policy given as plain data."""
+def load_dict(data: Mapping[str, Any], source: str) -> Loaded:
+    """Load a policy given as plain data."""
     document = check_data(dict(data) if isinstance(data, Mapping) else data, source)  # type: ignore[redundant-expr]
-    return document, FromMemory(source, document)
+    return load_again(FromMemory(source, document), _NOTHING)
+
+
+def load_again(origin: FromMemory, texts: Mapping[Path, str]) -> Loaded:
+    """Load what a policy that came from no file includes; ``texts`` as for `load_file`."""
+    return _followed(origin.document, origin, None, texts)
+
+
+def _followed(document: PolicyDocument, origin: Origin, text: str | None, texts: Mapping[Path, str]) -> Loaded:
+    return follow(document, origin, text=text, read=lambda path: _read(path, texts), check=check_text)
+
+
+def _read(path: Path, texts: Mapping[Path, str]) -> str:
+    known = texts.get(path.absolute())
+    return known if known is not None else read_policy_text(path)

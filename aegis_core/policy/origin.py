@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from aegis_core.policy.document import PolicyDocument
 
-__all__ = ["FromFile", "FromMemory", "Layered", "Merged", "Origin"]
+__all__ = ["FromFile", "FromMemory", "Including", "Layered", "Merged", "Origin"]
 
 
 class Origin(ABC):
@@ -27,9 +27,19 @@ class Origin(ABC):
         """The files among them, absolute, with the contents it was made of."""
 
     @property
+    @abstractmethod
+    def parts(self) -> tuple[Origin, ...]:
+        """Where each document of the policy came from, layer by layer, in the order of the rules."""
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The files, absolute."""
         return tuple(self.texts())
+
+    @property
+    def included(self) -> frozenset[Path]:
+        """The files among them that are there because another file includes them."""
+        return frozenset()
 
 
 class FromFile(Origin):
@@ -43,6 +53,11 @@ class FromFile(Origin):
     def sources(self) -> tuple[str, ...]:
         """The file's path."""
         return (str(self.path),)
+
+    @property
+    def parts(self) -> tuple[Origin, ...]:
+        """Itself."""
+        return (self,)
 
     def texts(self) -> dict[Path, str]:
         """The file and its text."""
@@ -61,9 +76,41 @@ class FromMemory(Origin):
         """What the program called it."""
         return (self.source,)
 
+    @property
+    def parts(self) -> tuple[Origin, ...]:
+        """Itself."""
+        return (self,)
+
     def texts(self) -> dict[Path, str]:
         """No file."""
         return {}
+
+
+class Including(Origin):
+    """A policy and what it includes."""
+
+    def __init__(self, own: Origin, others: tuple[Origin, ...]) -> None:
+        self.own = own
+        self.others = others
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Its own source and those of what it includes."""
+        return tuple(source for part in self.parts for source in part.sources)
+
+    @property
+    def parts(self) -> tuple[Origin, ...]:
+        """Its own, then what it includes."""
+        return (self.own, *self.others)
+
+    @property
+    def included(self) -> frozenset[Path]:
+        """The files it includes."""
+        return frozenset(path for part in self.others for path in part.texts())
+
+    def texts(self) -> dict[Path, str]:
+        """The files of all."""
+        return {path: text for part in self.parts for path, text in part.texts().items()}
 
 
 class Merged(Origin):
@@ -77,6 +124,16 @@ class Merged(Origin):
     def sources(self) -> tuple[str, ...]:
         """The base's sources and the other's."""
         return self.base.sources + self.other.sources
+
+    @property
+    def parts(self) -> tuple[Origin, ...]:
+        """The base's and the other's."""
+        return self.base.parts + self.other.parts
+
+    @property
+    def included(self) -> frozenset[Path]:
+        """What either includes."""
+        return self.base.included | self.other.included
 
     def texts(self) -> dict[Path, str]:
         """The files of both."""
@@ -93,6 +150,16 @@ class Layered(Origin):
     def sources(self) -> tuple[str, ...]:
         """The sources of all layers."""
         return tuple(source for origin in self.layers.values() for source in origin.sources)
+
+    @property
+    def parts(self) -> tuple[Origin, ...]:
+        """Those of all layers."""
+        return tuple(part for origin in self.layers.values() for part in origin.parts)
+
+    @property
+    def included(self) -> frozenset[Path]:
+        """What any layer includes."""
+        return frozenset().union(*(origin.included for origin in self.layers.values()))
 
     def texts(self) -> dict[Path, str]:
         """The files of all layers."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from aegis_core.decision import Approval, Decision, RiskLevel
 from aegis_core.errors import PolicyError, Problem
 from aegis_core.policy.conditions.truth import Context
 from aegis_core.policy.layer import Layer, Plan, Verdict, decide
-from aegis_core.policy.loading import gc_paused, load_dict, load_file, load_text
+from aegis_core.policy.loading import gc_paused, load_again, load_dict, load_file, load_text
 from aegis_core.policy.names import is_plain, refusal
 from aegis_core.policy.needs import Needs
-from aegis_core.policy.origin import FromFile, FromMemory, Layered, Merged
+from aegis_core.policy.origin import FromFile, FromMemory, Including, Layered, Merged
 from aegis_core.policy.rule import ABSENT_DEFAULT, Rule
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ class Policy:
             PolicyError: If it cannot be read or is not a valid policy; lists every problem with file:line:column.
         """
         with gc_paused():
-            document, origin = load_file(Path(path))
-            return cls((Layer((document,)),), origin)
+            return cls._loaded(*load_file(Path(path)))
 
     @classmethod
     def from_string(cls, text: str, *, source: str = "<string>") -> Policy:
@@ -84,8 +83,7 @@ class Policy:
             PolicyError: If it is not a valid policy.
         """
         with gc_paused():
-            document, origin = load_text(text, source)
-            return cls((Layer((document,)),), origin)
+            return cls._loaded(*load_text(text, source))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, source: str = "<dict>") -> Policy:
@@ -95,8 +93,11 @@ class Policy:
             PolicyError: If it is not a valid policy.
         """
         with gc_paused():
-            document, origin = load_dict(data, source)
-            return cls((Layer((document,)),), origin)
+            return cls._loaded(*load_dict(data, source))
+
+    @classmethod
+    def _loaded(cls, documents: tuple[PolicyDocument, ...], origin: Origin) -> Policy:
+        return cls((Layer(documents),), origin)
 
     def merge(self, other: Policy) -> Policy:
         """This policy's rules first, then the other's; this policy's defaults.
@@ -122,10 +123,10 @@ class Policy:
         """The same policy from new contents of its files; what came from no file stays as it is.
 
         Args:
-            texts: Per file of `origin`, its text.
+            texts: Per file, its text; a file that is wanted and not among them is read.
 
         Raises:
-            PolicyError: If a text is not a valid policy.
+            PolicyError: If a file cannot be read or is not a valid policy.
         """
         return _built(self.origin, texts)
 
@@ -269,11 +270,11 @@ def _reserving(decision: Decision, verdicts: list[Verdict], action: Action) -> D
 
 def _built(origin: Origin, texts: Mapping[Path, str]) -> Policy:
     match origin:
-        case FromFile(path=path):
-            document, _ = load_text(texts[path], str(path))
-            return Policy((Layer((document,)),), FromFile(path, texts[path]))
-        case FromMemory(document=document):
-            return Policy((Layer((document,)),), origin)
+        case FromFile(path=path) | Including(own=FromFile(path=path)):
+            return Policy._loaded(*load_file(path, texts))
+        case FromMemory() | Including(own=FromMemory()):
+            own = origin.own if isinstance(origin, Including) else origin
+            return Policy._loaded(*load_again(cast("FromMemory", own), texts))
         case Merged(base=base, other=other):
             return _built(base, texts).merge(_built(other, texts))
         case Layered(layers=layers):
