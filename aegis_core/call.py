@@ -126,7 +126,7 @@ class Terms(Protocol):
 
     @property
     def redactor(self) -> Redactor | None:
-        """Masks secrets as the policy in force wants it; None where it adds nothing to the default."""
+        """Masks secrets for people who are asked; None for the default."""
         ...
 
     @property
@@ -196,12 +196,15 @@ def governed_call(
             if no is not None:
                 status, reason = no
                 given = reply.value if isinstance(reply.value, ApprovalAnswer) else None
-                refusal = Refusal(call_id, now_us(), action, decision, policy_digest, status, reason, given, asked.id)
+                name = asked.id if given is None or given.grant is None else given.grant
+                refusal = Refusal(call_id, now_us(), action, decision, policy_digest, status, reason, given, name)
                 return (yield from _refuse(refusal, reply.error))
             answer = reply.value
             assert answer is not None
             if answer.edits:  # a new action: this yes goes on record with it, and stands for nothing it may need
-                action, asked = edited(action, answer), None
+                other = edited(action, answer)
+                if other.canonical_params() != action.canonical_params():
+                    action, asked = other, None
             continue  # judge again, by the policy now in force
         # A yes stays on the record (and its grant is consumed) also where the policy in force now asks nobody any more.
         intent = Intent(call_id, now_us(), action, decision, policy_digest, terms.enforced, answer)

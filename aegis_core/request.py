@@ -68,7 +68,7 @@ class ApprovalAnswer:
             ``pending_approval``).
         approver: Who answered, never the requester.
         reason: Why, in the approver's words, or why nobody could be asked.
-        grant: Id of the durable record that must be consumed together with the intent, if the answer came from one.
+        grant: Id of the durable record, if the answer came from one; a yes is consumed together with the intent.
         edits: Changed params, by name or by JSON Pointer into one (``/message/to``). An edit makes a new call, judged
             from the start; never applied to this one.
 

@@ -13,6 +13,7 @@ from aegis_core.errors import PolicyError, Problem
 from aegis_core.policy.hierarchy import PolicyHierarchy
 from aegis_core.policy.policy import Policy
 from aegis_core.record import Event, Intent
+from aegis_core.redact import Redactor
 from aegis_core.session import Sessions
 from aegis_core.snapshot import canonical
 from aegis_core.trail import Trail
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from aegis_core.action import Action
     from aegis_core.approval.asking import ApprovalHandler
     from aegis_core.record import BudgetExhausted, Record, Sink
-    from aegis_core.redact import Redactor
     from aegis_core.request import ApprovalAnswer, ApprovalRequest
 
 __all__ = ["AskingThrough", "Surroundings"]
@@ -127,9 +127,9 @@ class Surroundings:
         return self._trail.digest(canonical((*action.names, action.params, decision.rules_digest)))
 
     @property
-    def redactor(self) -> Redactor | None:
-        """Masks secrets as the policy in force wants it; None where it adds nothing to the default."""
-        return self._policy.needs.redactor
+    def redactor(self) -> Redactor:
+        """Masks secrets for people who are asked, as the policy in force wants it, with the trail's keyed digests."""
+        return (self._policy.needs.redactor or _DEFAULT).marked(self._trail.digest)
 
     @property
     def recalls(self) -> bool:
@@ -204,6 +204,9 @@ class Surroundings:
             import asyncio  # noqa: PLC0415 - for policies that ask what was begun before
 
             await asyncio.to_thread(self._sessions.catch_up, session_id, self._trail, changes)
+
+
+_DEFAULT = Redactor()
 
 
 class AskingThrough:

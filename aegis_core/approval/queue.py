@@ -98,7 +98,7 @@ def _answer(request: ApprovalRequest, ticket: Ticket, *, approved: bool) -> Appr
         approved=approved,
         approver=ticket.approver,
         reason=ticket.reason,
-        grant=ticket.id if approved else None,
+        grant=ticket.id,
         edits=dict(ticket.edits or {}) if approved else {},
     )
 
@@ -106,7 +106,7 @@ def _answer(request: ApprovalRequest, ticket: Ticket, *, approved: bool) -> Appr
 def _pending(request: ApprovalRequest, ticket: Ticket) -> ApprovalAnswer:
     rule = request.decision.matched_rule
     reason = f"approval required by rule {rule!r} is pending, id {ticket.id}"
-    return ApprovalAnswer(request.id, request.digest, approved=None, reason=reason)
+    return ApprovalAnswer(request.id, request.digest, approved=None, reason=reason, grant=ticket.id)
 
 
 class _Waiting:

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from aegis_core.approval.filed import as_filed, hidden_edit
 from aegis_core.errors import ApprovalError
 from aegis_core.record import Event, now_us
 from aegis_core.redact import Redactor
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from aegis_core.request import ApprovalRequest
 
-__all__ = ["ApprovalStore", "Database", "Ticket", "describe"]
+__all__ = ["ApprovalStore", "Database", "Ticket"]
 
 T = TypeVar("T")
 _FIELDS = (
@@ -66,7 +67,9 @@ class Ticket:
         state: ``pending``, ``approved``, ``denied``, ``withdrawn``, ``expired`` (never answered in time, or approved
             and not used in time) or ``used``.
         call_id: The call that asked first.
-        request: What is asked, for people: names, redacted params, rule, risk, reason.
+        request: What is asked, for people: names, params, rule, risk, reason. A secret is masked; the mask says how
+            long it is and carries a keyed digest of it. ``exact`` says that nothing is masked or left out, so that the
+            call can be made from it (`Runtime.resume`).
         created_at: Microseconds since the epoch, like all times here.
         expires_at: When answers, and an unused yes, lapse.
         answered_at: When it was answered.
@@ -107,10 +110,17 @@ class ApprovalStore:
         self.database = database
 
     def put(self, request: ApprovalRequest, *, redactor: Redactor | None = None) -> Ticket:
-        """Ask: join the identical request that waits or was answered and not used yet, or file a new one."""
-        shown = json.dumps(describe(request, redactor or request.redactor or Redactor()))
+        """Ask: join the identical request that waits or was answered and not used yet, or file a new one.
+
+        Raises:
+            ApprovalError: The call has run: it was resumed elsewhere.
+        """
+        shown = as_filed(request, redactor or request.redactor or Redactor())
 
         def work(transaction: Transaction) -> Ticket:
+            ran = "SELECT 1 FROM records WHERE call_id = ? AND kind = 'intent'"
+            if transaction.execute(ran, (request.call_id,)).fetchone() is not None:
+                raise ApprovalError(f"call {request.call_id} was resumed elsewhere and has run")
             found = _one(
                 transaction,
                 "WHERE digest = ? AND consumed_by IS NULL AND expires_at > ?"
@@ -125,7 +135,8 @@ class ApprovalStore:
                 )
                 transaction.append(Event("approval_requested", data={"id": request.id, **json.loads(shown)}))
                 found = _get(transaction, request.id)
-            transaction.execute("INSERT INTO approval_waiters VALUES (?, ?)", (found.id, request.call_id))
+            joined = "INSERT INTO approval_waiters VALUES (?, ?) ON CONFLICT DO NOTHING"
+            transaction.execute(joined, (found.id, request.call_id))
             return found
 
         return self.database.transact(work)
@@ -142,15 +153,27 @@ class ApprovalStore:
     ) -> Ticket:
         """Answer a request.
 
+        Args:
+            id: The request.
+            approved: Whether the call may run, once.
+            approver: Who answers.
+            via: From where: ``cli``, ``console``, ``webhook``, ...
+            reason: Why. A secret in it is masked.
+            edits: Changed arguments, by name or JSON Pointer: the call that waits becomes another call, judged anew.
+
         Raises:
             ApprovalError: It was answered before, was withdrawn, has expired, does not exist, or the approver is who
-                asked.
+                asked; or an edit is a secret or would replace one, which the record must not hold.
         """
+        default = Redactor()
+        reason = None if reason is None else default.text(reason)
 
         def work(transaction: Transaction) -> Ticket:
             before = _get(transaction, id)
-            if approver in (before.request.get("agent"), None, ""):
+            if not approver or before.request.get("agent") in (approver, default.name(approver)):
                 raise ApprovalError(f"{approver!r} asked for this call and cannot answer for it")
+            if edits and (secret := hidden_edit(edits, before.request, default)) is not None:
+                raise ApprovalError(f"the edit of {secret!r} would put a secret on the record; deny the call instead")
             changed = transaction.execute(
                 "UPDATE approvals SET state = ?, answered_at = ?, approver = ?, reason = ?, via = ?, edits = ?"
                 " WHERE id = ? AND state = 'pending' AND expires_at > ?",
@@ -185,6 +208,7 @@ class ApprovalStore:
             )
             if changed.rowcount == 1:
                 transaction.append(Event("approval_withdrawn", data={"id": id, "reason": reason}))
+                _withdraw_edited(transaction, call_id, f"what it was edited into was not approved: {reason}")
 
         self.database.transact(work)
 
@@ -197,6 +221,7 @@ class ApprovalStore:
                 " WHERE id = ? AND state = 'denied' AND consumed_by IS NULL",
                 (call_id, transaction.now, id),
             )
+            _withdraw_edited(transaction, call_id, "what it was edited into was denied")
             return bool(changed.rowcount == 1)
 
         return self.database.transact(work)
@@ -221,6 +246,15 @@ class ApprovalStore:
         """The ids of the requests that can be answered now, oldest first. Cheap enough to be asked at every change."""
         sql = "SELECT id FROM approvals WHERE state = 'pending' AND expires_at > ? ORDER BY created_at, id"
         return [row[0] for row in self.database.read(lambda db: db.execute(sql, (now_us(),)).fetchall())]
+
+    def of_call(self, call_id: str) -> Ticket | None:
+        """What a call was asked about last; None if it was not asked about."""
+        found = self._select(
+            "WHERE call_id = ? OR id IN (SELECT request_id FROM approval_waiters WHERE call_id = ?)"
+            " ORDER BY created_at DESC LIMIT 1",
+            (call_id, call_id),
+        )
+        return found[0] if found else None
 
     def requests(self, *, pending: bool = False, since: int = 0, limit: int = 1000) -> list[Ticket]:
         """Approvals, oldest first: all of them, or those that wait for an answer.
@@ -254,6 +288,18 @@ def _get(transaction: Transaction, id: str) -> Ticket:  # noqa: A002 - the field
     return found
 
 
+def _withdraw_edited(transaction: Transaction, call_id: str, why: str) -> None:
+    """A yes with edits, to a call whose edited form came to nothing, must not lie around."""
+    rows = transaction.execute(
+        "SELECT id FROM approvals WHERE state = 'approved' AND consumed_by IS NULL AND edits IS NOT NULL"
+        " AND id IN (SELECT request_id FROM approval_waiters WHERE call_id = ?)",
+        (call_id,),
+    ).fetchall()
+    for (id,) in rows:  # noqa: A001 - the field's name
+        transaction.execute("UPDATE approvals SET state = 'withdrawn', withdrawn = ? WHERE id = ?", (why, id))
+        transaction.append(Event("approval_withdrawn", data={"id": id, "reason": why}))
+
+
 def _ticket(row: Sequence[Any], now: int) -> Ticket:
     values = dict(zip(_FIELDS, row, strict=True))
     values["request"] = json.loads(values["request"])
@@ -272,23 +318,3 @@ def _too_late(ticket: Ticket) -> str:
     if ticket.state == "withdrawn":
         return f"request {ticket.id} was withdrawn: {ticket.withdrawn}"
     return f"request {ticket.id} has expired; the call has to be made again"
-
-
-def describe(request: ApprovalRequest, redactor: Redactor) -> dict[str, Any]:
-    """A request for people's eyes, as JSON-like data without secrets."""
-    action, decision = request.action, request.decision
-    return {
-        "type": action.type,
-        "target": action.target,
-        "params": redactor.params(action.params),
-        "agent": action.agent,
-        "user": action.user,
-        "session_id": action.session_id,
-        "description": action.description,
-        "rule": decision.matched_rule,
-        "risk": decision.risk_level.name,
-        "reason": decision.reason,
-        "floors": [floor.rule for floor in decision.floors],
-        "policy_digest": request.policy_digest,
-        "not_bound": list(request.opaque),
-    }

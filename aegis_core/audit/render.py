@@ -91,7 +91,7 @@ def _opening(record: Intent | Refusal, redactor: Redactor, digest: Callable[[byt
     name = redactor.name
     approver = human = why = request_id = None
     if answer is not None:
-        approver, why, request_id = answer.approver, answer.reason, answer.request_id
+        approver, why, request_id = answer.approver, answer.reason, answer.grant or answer.request_id
         if answer.approved is not None:  # None: nobody has answered yet
             human = "approved" if answer.approved is True else "denied"
     if isinstance(record, Refusal):

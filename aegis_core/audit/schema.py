@@ -65,6 +65,7 @@ CREATE TABLE approval_waiters (
     call_id TEXT NOT NULL,
     PRIMARY KEY (request_id, call_id)
 ) WITHOUT ROWID;
+CREATE INDEX approval_waiters_by_call ON approval_waiters (call_id);
 CREATE TABLE budgets (key TEXT NOT NULL, at INTEGER NOT NULL);
 CREATE INDEX budgets_by_key ON budgets (key, at);
 CREATE TABLE writers (seq INTEGER PRIMARY KEY, process TEXT NOT NULL);

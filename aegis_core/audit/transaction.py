@@ -145,6 +145,12 @@ class Transaction:
             raise GrantUnavailable(
                 f"approval {grant!r} was used before, was withdrawn, has expired or is for another call"
             )
+        # Every other yes that this call was given on its way here (to what it was before somebody edited it) goes too.
+        self._connection.execute(
+            "UPDATE approvals SET consumed_by = ?, consumed_at = ? WHERE state = 'approved' AND consumed_by IS NULL"
+            " AND id IN (SELECT request_id FROM approval_waiters WHERE call_id = ?)",
+            (call_id, self.now, call_id),
+        )
 
     def _reserve(self, key: str, limit: int, window: int) -> None:
         start = self.now - window

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import decimal
 import math
@@ -16,17 +17,18 @@ import re2
 from aegis_core.redact.findings import KINDS, Find, Kind, Span, is_card, matches, options
 from aegis_core.redact.names import SecretNames
 from aegis_core.redact.pairs import pairs
-from aegis_core.snapshot import FrozenDict, FrozenList, Opaque
+from aegis_core.snapshot import FrozenDict, FrozenList, Opaque, canonical, freeze, has_opaque
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["MASK", "RECORD", "Bounds", "Redactor"]
 
 NAME_LIMIT = 1_024
 """Characters kept of a name."""
 MASK = "[redacted]"
-"""What stands where a secret was. It carries neither length nor digest: short secrets could be found from either."""
+"""What stands where a secret was. It carries neither length nor digest: short secrets could be found from either.
+(`Redactor.marked` is for people who must decide about a call, and takes its digests with a key.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Redactor:
         self.patterns = tuple(patterns)
         self._names = SecretNames(self.keys)
         self._clean: dict[str, str] = {}
+        self._digest: Callable[[bytes], str] | None = None
         self._own = [_compiled(pattern) for pattern in self.patterns]
         self._kinds: tuple[Kind, ...] = (pairs(self._names), *KINDS)
         self._triggers = re2.Set.SearchSet(options())
@@ -137,6 +140,33 @@ class Redactor:
                 return data.decode()
         return orjson.dumps(self.value(value, bounds=bounds)).decode()
 
+    def marked(self, digest: Callable[[bytes], str]) -> Redactor:
+        """The same redactor, whose masks say how long a secret is and carry the first 12 digits of a digest of it.
+
+        For people who are asked about a call: they recognise a secret that they have seen before, and that it changed.
+
+        Args:
+            digest: A keyed digest, hex. Without the key nobody can try out short secrets; never give a bare hash.
+        """
+        twin = copy.copy(self)
+        twin._clean, twin._digest = {}, digest
+        return twin
+
+    def mask(self, secret: object) -> str:
+        """What stands in the place of a secret."""
+        if self._digest is None:
+            return MASK
+        if isinstance(secret, str):
+            secret = secret.encode("utf-8", "backslashreplace")
+        if isinstance(secret, bytes):
+            what, data = f"{len(secret.decode('utf-8', 'replace'))} characters", secret
+        else:
+            frozen = freeze(secret)
+            if has_opaque(frozen):
+                return MASK
+            what, data = type(secret).__name__.removeprefix("Frozen").lower(), canonical(frozen)
+        return f"[redacted: {what}, {self._digest(b'secret ' + data)[:12]}]"
+
     def _mask(self, text: str, limit: int | None) -> str:
         data = text.encode("utf-8", "backslashreplace")
         kept = len(data) if limit is None else len(text[:limit].encode("utf-8", "backslashreplace"))
@@ -150,7 +180,7 @@ class Redactor:
                 break
             if start >= position:
                 pieces.append(data[position:start])
-                pieces.append(MASK.encode())
+                pieces.append(self.mask(data[start:end]).encode())
             position = max(position, end)
         pieces.append(data[position:kept])
         return b"".join(pieces).decode("utf-8", "replace")
@@ -220,14 +250,16 @@ class _Walk:
 
     def integer(self, value: int) -> int | str:
         if -(1 << 63) <= value < 1 << 64:
-            return MASK if value > 1e12 and is_card(b"%d" % value) else value
+            return self.redactor.mask(b"%d" % value) if value > 1e12 and is_card(b"%d" % value) else value
         # Decimal conversion is quadratic and the interpreter refuses it beyond some length.
         return str(value) if value.bit_length() <= 1_024 else f"[integer of {value.bit_length()} bits]"
 
     def number(self, value: float) -> float | str:
         if not math.isfinite(value):
             return str(value)
-        return MASK if 1e12 < value < 1e19 and value.is_integer() and is_card(b"%d" % int(value)) else value
+        if 1e12 < value < 1e19 and value.is_integer() and is_card(b"%d" % int(value)):
+            return self.redactor.mask(b"%d" % int(value))
+        return value
 
     def container(self, value: dict[Any, Any] | list[Any] | tuple[Any, ...], depth: int) -> Any:
         if id(value) in self.active:
@@ -258,7 +290,8 @@ class _Walk:
             kept = self.text(name)
             while kept in result:  # two keys that read the same once masked, cut or turned into strings
                 kept += "'"
-            result[kept] = MASK if secret and not _says_nothing(item) else self.value(item, depth)
+            masked = secret and not _says_nothing(item)
+            result[kept] = self.redactor.mask(item) if masked else self.value(item, depth)
         return result
 
     def secret_values(self, mapping: dict[Any, Any]) -> tuple[str, ...]:
@@ -281,7 +314,8 @@ class _Walk:
                 break
             # `["--password", "..."]` in a command line, `["Authorization", "..."]` in a list of headers
             named = type(previous) is str and (pair or previous.startswith("-")) and previous in self.names
-            result.append(MASK if named and type(item) is str and item else self.value(item, depth))
+            masked = named and type(item) is str and item
+            result.append(self.redactor.mask(item) if masked else self.value(item, depth))
             previous = item
         return result
 

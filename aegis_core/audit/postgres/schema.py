@@ -70,6 +70,7 @@ CREATE TABLE approvals (
 CREATE INDEX approvals_by_digest ON approvals (digest);
 CREATE INDEX approvals_by_state ON approvals (state, created_at);
 CREATE TABLE approval_waiters (request_id text, call_id text, PRIMARY KEY (request_id, call_id));
+CREATE INDEX approval_waiters_by_call ON approval_waiters (call_id);
 CREATE TABLE budgets (key text NOT NULL, at bigint NOT NULL);
 CREATE INDEX budgets_by_key ON budgets (key, at);
 """,
