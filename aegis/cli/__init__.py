@@ -18,10 +18,13 @@ _COMMANDS = {
     "approvals": ("aegis.cli.approvals", "approvals", "See what waits for a person's yes, and answer it."),
     "audit": ("aegis.cli.audit", "audit", "Look at the audit trail."),
     "check": ("aegis.cli.policy", "check", "Ask a policy about one call, and why."),
+    "console": ("aegis.cli.console", "console", "Answer calls and see everything, in a browser."),
     "db": ("aegis.cli.db", "db", "Look after the database of the trail."),
     "demo": ("aegis.cli.demo", "demo", "See it work: a real MCP server, a scripted agent, a policy, a trail."),
     "proxy": ("aegis.cli.proxy", "proxy", "Govern an MCP server with no code: stand between it and its client."),
+    "unwrap": ("aegis.cli.wrap", "unwrap", "Take the proxy out of a client's settings again."),
     "validate": ("aegis.cli.policy", "validate", "Check policy files; every problem with file:line:column."),
+    "wrap": ("aegis.cli.wrap", "wrap", "Put the proxy in front of the MCP servers in a client's settings."),
 }
 
 

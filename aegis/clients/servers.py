@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from aegis.clients.jsontext import Edit, Member, Node, after_gap, apply, parse, quoted
+from aegis.clients.jsontext import Edit, Member, Node, after_gap, apply, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["Server", "change", "servers", "unwrapped", "wrapped"]
+__all__ = ["Server", "servers", "unwrapped", "wrapped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +168,3 @@ def _without(members: tuple[Member, ...], key: str) -> Edit:
         return Edit(members[at - 1].value.end, members[at].value.end, "")
     following = members[1].start if len(members) > 1 else members[0].value.end
     return Edit(members[0].start, following, "")
-
-
-def change(text: str, chosen: Callable[[Server], bool], how: Callable[[str, Server], str]) -> str:
-    """The settings with the chosen servers changed one after another, each found anew in the text of the moment."""
-    for place in [(server.place, server.name) for server in servers(parse(text)) if chosen(server)]:
-        server = next(server for server in servers(parse(text)) if (server.place, server.name) == place)
-        text = how(text, server)
-    return text
