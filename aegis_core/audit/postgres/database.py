@@ -20,11 +20,12 @@ from psycopg.pq import TransactionStatus
 
 from aegis_core.audit.chain import GENESIS, link
 from aegis_core.audit.postgres.schema import LOCKS, Session, connect, describe, prepare, storable
-from aegis_core.audit.render import COLUMNS, SHAPES, Row
+from aegis_core.audit.render import COLUMNS, SHAPES, Row, render
 from aegis_core.audit.transaction import Transaction, chained
 from aegis_core.errors import AuditError
 from aegis_core.portability import process_identity
-from aegis_core.record import Intent
+from aegis_core.record import Intent, Outcome, now_us
+from aegis_core.result import ResultStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,6 +53,7 @@ SELECT w.seq, r.number, r.hash FROM writers w CROSS JOIN LATERAL
     (SELECT number, hash FROM records WHERE writer = w.seq ORDER BY number DESC LIMIT 1) r
 WHERE r.number > w.claimed AND w.seq <> ? ORDER BY w.seq
 """
+_CALLED_OFF = "refused: the store's answer to the intent was lost, so the tool did not run"
 _abandoned: list[Session] = []
 
 
@@ -123,6 +125,7 @@ class PostgresDatabase:
         self._head: Head = (0, GENESIS)
         self._doubt: _Doubt | None = None
         self._done: dict[int, object] = {}  # jobs and records, by id, that turned out to be written after all
+        self._unwanted: list[Intent] = []  # intents among them whose callers had been refused by then
 
     def try_enter(self) -> bool:
         """Processes do not wait for each other: the server sees to it."""
@@ -217,6 +220,7 @@ class PostgresDatabase:
                 self._resume(session)
             else:
                 self._introduce(session)
+            self._call_off(session)
         except BaseException:
             session.close()
             raise
@@ -268,9 +272,24 @@ class PostgresDatabase:
         if doubt.before == doubt.after:  # no row was to be written: there is nothing that could tell
             for job in doubt.jobs:
                 job.fail(self._failure(ConnectionError("the connection was lost; it may or may not have been written")))
-        elif head == doubt.after:
+        elif head == doubt.after and doubt.jobs:
             self._done = {id(done): done for job in doubt.jobs for done in (job, job.record) if done is not None}
+            refused = (job.record for job in doubt.jobs if job.error is not None)
+            self._unwanted += [record for record in refused if isinstance(record, Intent)]
         self._head, self._doubt = head, None
+
+    def _call_off(self, session: Session) -> None:
+        """Say of calls that were refused because the answer to their intent was lost that their tools did not run."""
+        while self._unwanted:
+            intent = self._unwanted[0]
+            outcome = Outcome(
+                intent.call_id, now_us(), ResultStatus.CANCELLED, 0, intent.action, intent.decision, error=_CALLED_OFF
+            )
+            number, last = self._head
+            row = tuple(map(storable, render(outcome, None, self._digest)))
+            new, columns, values = chained(last, number + 1, self._writer, row)
+            self._unwanted.pop(0)  # in doubt it may be missing, but never be there twice
+            self._end(session, _INSERT[columns], values, _Doubt([], self._head, (number + 1, new)))
 
     def _undo(self, error: BaseException) -> bool:
         """Undo a transaction that failed; True if its connection had to be given up."""

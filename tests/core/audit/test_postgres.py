@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -452,6 +454,70 @@ def test_a_server_that_is_restarted_under_load_loses_nothing_and_doubles_nothing
             " GROUP BY call_id, kind HAVING count(*) > 1"
         ).fetchall()
     assert doubled == []
+
+
+class Line:
+    """What lies between a client and the server: it can lose the server's answers, and then the connection."""
+
+    def __init__(self, server_url: str) -> None:
+        self.target = psycopg.conninfo.conninfo_to_dict(server_url)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.deaf = self.down = False
+        self.ends: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                if self.down:
+                    client.close()
+                    continue
+                server = socket.create_connection((self.target["host"], int(self.target["port"])))
+                self.ends += [client, server]
+                threading.Thread(target=self._copy, args=(client, server), daemon=True).start()
+                threading.Thread(target=self._copy, args=(server, client), daemon=True).start()
+
+    def _copy(self, source: socket.socket, to: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if self.deaf and source.getpeername()[1] == int(self.target["port"]):
+                    self.cut()
+                    return
+                to.sendall(data)
+
+    def cut(self) -> None:
+        """The answer is lost, and nobody gets through any more."""
+        self.down, self.deaf = True, False
+        while self.ends:
+            end = self.ends.pop()
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_call_that_was_refused_because_the_answer_was_lost_is_called_off_on_the_trail(server, url, many):
+    line = Line(server)
+    through = url.replace(f":{line.target['port']}/", f":{line.port}/")
+    with AuditLogger(through) as logger:
+        call(logger)
+        line.deaf = True  # the server will have committed before its answer is lost
+        begun = intent()
+        with pytest.raises(AuditError):
+            asyncio.run(logger.awrite(begun)) if many else logger.write(begun)
+        line.down = False
+        call(logger)
+        found = logger.reader.entry(begun.call_id)
+        assert found is not None
+        assert (found["result_status"], found["error"]) == (
+            "cancelled",
+            "refused: the store's answer to the intent was lost, so the tool did not run",
+        )
+        assert logger.count() == logger.count(status="success") + 1 == 3
+        assert logger.verify().ok
+    line.listener.close()
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
