@@ -460,7 +460,8 @@ class Line:
     """What lies between a client and the server: it can lose the server's answers, and then the connection."""
 
     def __init__(self, server_url: str) -> None:
-        self.target = psycopg.conninfo.conninfo_to_dict(server_url)
+        named = psycopg.conninfo.conninfo_to_dict(server_url)
+        self.target = str(named["host"]), int(str(named["port"]))
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.deaf = self.down = False
@@ -474,7 +475,7 @@ class Line:
                 if self.down:
                     client.close()
                     continue
-                server = socket.create_connection((self.target["host"], int(self.target["port"])))
+                server = socket.create_connection(self.target)
                 self.ends += [client, server]
                 threading.Thread(target=self._copy, args=(client, server), daemon=True).start()
                 threading.Thread(target=self._copy, args=(server, client), daemon=True).start()
@@ -482,7 +483,7 @@ class Line:
     def _copy(self, source: socket.socket, to: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                if self.deaf and source.getpeername()[1] == int(self.target["port"]):
+                if self.deaf and source.getpeername()[1] == self.target[1]:
                     self.cut()
                     return
                 to.sendall(data)
@@ -500,7 +501,7 @@ class Line:
 @pytest.mark.parametrize("many", [False, True])
 def test_a_call_that_was_refused_because_the_answer_was_lost_is_called_off_on_the_trail(server, url, many):
     line = Line(server)
-    through = url.replace(f":{line.target['port']}/", f":{line.port}/")
+    through = url.replace(f":{line.target[1]}/", f":{line.port}/")
     with AuditLogger(through) as logger:
         call(logger)
         line.deaf = True  # the server will have committed before its answer is lost
