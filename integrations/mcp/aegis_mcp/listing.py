@@ -29,6 +29,8 @@ _GRACE = 2.0
 _TAIL = 4000
 """Characters of its standard error that are kept for the error message."""
 _CLIENT = {"name": "aegis", "version": "1"}
+_ABLE: dict[str, Any] = {"roots": {}, "sampling": {}, "elicitation": {}}
+"""What we claim to be able to do: some servers list a tool only to clients that can do what it asks of them."""
 Tool = dict[str, Any]
 
 
@@ -166,14 +168,14 @@ class _Conversation:
         envelope: dict[str, Any] = {}
         try:
             hello = await self._request(
-                "initialize", {"protocolVersion": HANDSHAKE, "capabilities": {}, "clientInfo": _CLIENT}
+                "initialize", {"protocolVersion": HANDSHAKE, "capabilities": _ABLE, "clientInfo": _CLIENT}
             )
             protocol = hello.get("protocolVersion")
             self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
         except _RefusedError as refused:  # a server that knows no handshake any more
             prefix = "io.modelcontextprotocol/"
             meta = {f"{prefix}protocolVersion": STATELESS, f"{prefix}clientInfo": _CLIENT}
-            envelope = {"_meta": {**meta, f"{prefix}clientCapabilities": {}}}
+            envelope = {"_meta": {**meta, f"{prefix}clientCapabilities": _ABLE}}
             protocol = STATELESS
             try:
                 hello = await self._request("server/discover", envelope)

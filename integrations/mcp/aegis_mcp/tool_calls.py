@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aegis_core.action import Action
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from aegis_core.request import ApprovalAnswer, ApprovalRequest
     from aegis_core.result import Result
     from aegis_core.runtime import Runtime
+    from aegis_mcp.pinning.pins import Pins
 
 __all__ = ["ToolCalls"]
 
@@ -32,11 +34,13 @@ class ToolCalls:
         remember: Whether an approval also covers the calls that answer the server's requests for input to the approved
             call (protocol 2026-07-28: ``requestState``). Only for a door with a single peer, so that the state can only
             come from whom it was given to.
+        pins: Holds the tools' definitions against a lock.
     """
 
-    def __init__(self, runtime: Runtime, target: str, *, remember: bool = False) -> None:
+    def __init__(self, runtime: Runtime, target: str, *, remember: bool = False, pins: Pins | None = None) -> None:
         self.runtime = runtime
         self.target = target
+        self._pins = pins
         self._remember = remember
         self._approved: dict[tuple[Any, str, bytes], _Approved] = {}
 
@@ -98,7 +102,11 @@ class ToolCalls:
 
         approved = self._approved.pop((judged.get("requestState"), name, action.canonical_params()), None)
         handler = None if approved is None else _Continuing(approved, self.runtime.approval_handler)
-        result = await self.runtime.arun(action, tool, approval_handler=handler)
+        caution = None
+        if self._pins is not None:
+            await self._pins.prepare(name, judged.get("_meta"))
+            caution = partial(self._pins.caution, name)
+        result = await self.runtime.arun(action, tool, approval_handler=handler, caution=caution)
         if result.exception is not None:
             raise result.exception
         if result.refused or not isinstance(result.data, dict):  # the latter where the policy withholds the result

@@ -10,31 +10,40 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from aegis_core.errors import AegisError
 from aegis_core.text import visible
+from aegis_mcp.listing import all_pages
 from aegis_mcp.proxy import frames
 from aegis_mcp.proxy.frames import FrameError, dump, key_of
 from aegis_mcp.proxy.lane import Lane
 from aegis_mcp.proxy.rounds import Rounds
+from aegis_mcp.proxy.tools import LIST, LIST_CHANGED
 from aegis_mcp.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aegis_core.runtime import Runtime
     from aegis_mcp.proxy.frames import Message
     from aegis_mcp.proxy.lane import Place
     from aegis_mcp.proxy.rounds import Approval
+    from aegis_mcp.proxy.tools import ToolView
 
 __all__ = ["CALL", "Gone", "Judged", "Relay", "ServerError", "Way", "refusal"]
 
 _log = logging.getLogger("aegis.proxy")
 _CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 _CLIENT = "io.modelcontextprotocol/clientInfo"
+_ENVELOPE = "io.modelcontextprotocol/"
+_PATIENCE = 10.0
+"""Seconds the server has to list its tools for a call that waits."""
 Key = tuple[str, Any]
 Back = Callable[[bytes], None]
+Fetch = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 Answer = tuple[dict[str, Any], bytes, Back]
 """What the server answered, the bytes it came in, and how it gets to the client from where it arrived."""
 
@@ -48,14 +57,19 @@ class Way:
         back: Sends an answer to the client; must not block.
         onward: Sends bytes to the server; must not block.
         ask: Sends the client a request; None where it cannot be sent any.
+        fetch: Sends the server a request of the proxy's own and returns the answer; None where requests and answers
+            share pipes.
     """
 
-    __slots__ = ("ask", "back", "lane")
+    __slots__ = ("ask", "back", "fetch", "lane")
 
-    def __init__(self, back: Back, onward: Callable[[bytes], None], *, ask: Back | None = None) -> None:
+    def __init__(
+        self, back: Back, onward: Callable[[bytes], None], *, ask: Back | None = None, fetch: Fetch | None = None
+    ) -> None:
         self.back = back
         self.lane = Lane(onward)
         self.ask = ask
+        self.fetch = fetch
 
 
 class Judged:
@@ -109,6 +123,7 @@ class Relay:
         runtime: Governs the calls.
         server: The server's name for the policy: the target of every call.
         way: The way of messages that come without one.
+        view: What the client sees of the tools; None where their list passes untouched.
 
     Attributes:
         client_name: What the client calls itself, once it has said so.
@@ -117,9 +132,14 @@ class Relay:
         rounds: Issues and takes back the states of that protocol.
     """
 
-    def __init__(self, runtime: Runtime, *, server: str, way: Way | None = None) -> None:
+    def __init__(self, runtime: Runtime, *, server: str, way: Way | None = None, view: ToolView | None = None) -> None:
         # A yes covers the server's own rounds of questions only where nobody else can bring their state.
-        self._calls = ToolCalls(runtime, server, remember=way is not None)
+        pins = None if view is None else view.pins
+        self._calls = ToolCalls(runtime, server, remember=way is not None, pins=pins)
+        if pins is not None:
+            pins.lister = self._list_tools
+        self._view = view
+        self._lists: dict[Key, Any] = {}  # the cursors of the lists of tools that are on their way
         self.rounds = Rounds(runtime.audit_logger.digest)
         self._way = way
         # Requests of the client that the server has not answered; without a future if they merely pass.
@@ -185,6 +205,9 @@ class Relay:
             if method == "initialize":
                 params = message.get("params")
                 self._meet(params.get("clientInfo"), params.get("capabilities")) if isinstance(params, dict) else None
+            if method == LIST and self._view is not None:
+                params = message.get("params")
+                self._lists[key_of(identity)] = params.get("cursor") if isinstance(params, dict) else None
             self._open[key_of(identity)] = way, None
             way.lane.place().send(line)
         return None
@@ -203,6 +226,7 @@ class Relay:
                 if not heard:
                     return
             self._open.pop(key, None)
+            self._lists.pop(key, None)
         way.lane.place().send(line)
 
     def _meet(self, client: Any, capabilities: Any) -> None:
@@ -298,6 +322,8 @@ class Relay:
         message = frames.loose(line)
         if isinstance(message, dict):
             if "method" in message or message.get("id") is None:
+                if message.get("method") == LIST_CHANGED and self._view is not None and self._view.pins is not None:
+                    self._view.pins.announced()
                 back(_ended(line))  # a request or a notification; or an error that answers no request in particular
             else:
                 return self._answer(message, _ended(line), back)
@@ -316,6 +342,8 @@ class Relay:
             return None
         _, waiting = self._open.pop(key)
         if waiting is None:
+            if self._view is not None and key in self._lists:
+                line = self._view.listed(message, line, self._lists.pop(key))
             back(line)
         elif not waiting.done():
             waiting.set_result((message, line, back))
@@ -340,6 +368,47 @@ class Relay:
             return await future
         finally:
             self._asked.pop(identity, None)
+
+    async def _list_tools(self, meta: Any) -> Iterable[Message]:
+        """The server's list of tools, for a call that comes before its client has asked for one.
+
+        Raises:
+            AegisError: There is none.
+            TimeoutError: It takes too long.
+        """
+        call = CALL.get()
+        assert call is not None
+        meta = meta if isinstance(meta, dict) else {}
+        envelope = {key: value for key, value in meta.items() if key.startswith(_ENVELOPE)}
+
+        async def page(params: Message) -> Message:
+            if envelope:
+                params = {**params, "_meta": envelope}
+            identity = f"aegis-{secrets.token_hex(12)}"
+            request = {"jsonrpc": "2.0", "id": identity, "method": LIST, "params": params}
+            reply = await (call.way.fetch or self._fetch)(request)
+            result = reply.get("result")
+            if not isinstance(result, dict):
+                raise AegisError("answered tools/list with an error")
+            return result
+
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await all_pages(page)
+        except AegisError as problem:
+            raise AegisError(f"the server {problem}") from None
+
+    async def _fetch(self, request: Message) -> Message:
+        """Send the server a request of the proxy's own, past what waits in line, and wait for its answer."""
+        assert self._way is not None
+        key = key_of(request["id"])
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._open[key] = self._way, future
+        self._way.lane.emit(dump(request))
+        try:
+            return (await future)[0]
+        finally:
+            self._open.pop(key, None)
 
     async def drain(self) -> None:
         """Wait until every call has been forwarded or answered."""

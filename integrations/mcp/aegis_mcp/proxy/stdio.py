@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from aegis_core.runtime import Runtime
+    from aegis_mcp.proxy.tools import ToolView
 
 __all__ = ["run_stdio"]
 
@@ -35,6 +36,7 @@ async def run_stdio(
     command: Sequence[str],
     *,
     server: str,
+    view: ToolView | None = None,
 ) -> int:
     """Relay between this process's standard streams and ``command`` until either side is done.
 
@@ -42,6 +44,7 @@ async def run_stdio(
         runtime: Governs the calls.
         command: The server's command and arguments.
         server: The server's name for the policy.
+        view: What the client sees of the tools; None where their list passes untouched.
 
     Returns:
         The server's exit code; 128 plus the number of the signal that ended it.
@@ -53,7 +56,7 @@ async def run_stdio(
     assert child.stdin is not None
     assert child.stdout is not None
     reader, writer = await _standard_streams()
-    relay = Relay(runtime, server=server, way=Way(writer.write, child.stdin.write, ask=writer.write))
+    relay = Relay(runtime, server=server, view=view, way=Way(writer.write, child.stdin.write, ask=writer.write))
     inward = asyncio.create_task(_pump(reader, relay.from_client, child.stdin))
     outward = asyncio.create_task(_pump(child.stdout, relay.from_server, writer))
     stopping = _on_signals(child)
