@@ -1,24 +1,17 @@
-"""The ``aegis`` command. One file a group of commands, loaded when it is run."""
+"""The ``aegis`` command. One file a group of commands, loaded when it is run.
+
+Here stands only what every run needs; `group` loads click.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
-from importlib import import_module
-
-import click
-
-from aegis import __version__
-from aegis.errors import AegisError, AuditError, PolicyError
-
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
 
 # name -> (module, attribute, help). The help stands here so that `aegis --help` need not load every command.
-_COMMANDS = {
+COMMANDS = {
     "approvals": ("aegis.cli.approvals", "approvals", "See what waits for a person's yes, and answer it."),
     "audit": ("aegis.cli.audit", "audit", "Look at the audit trail."),
     "check": ("aegis.cli.policy", "check", "Ask a policy about one call, and why."),
-    "console": ("aegis.cli.console", "console", "Answer calls and see everything, in a browser."),
     "db": ("aegis.cli.db", "db", "Look after the database of the trail."),
     "demo": ("aegis.cli.demo", "demo", "See it work: a real MCP server, a scripted agent, a policy, a trail."),
     "proxy": ("aegis.cli.proxy", "proxy", "Govern an MCP server with no code: stand between it and its client."),
@@ -28,79 +21,8 @@ _COMMANDS = {
 }
 
 
-class _Commands(click.Group):
-    """Loads a command's module when the command is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
-        if cmd_name not in _COMMANDS:
-            return None
-        module, attribute, _ = _COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, _COMMANDS[name][2]) for name in sorted(_COMMANDS)])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from difflib import get_close_matches  # noqa: PLC0415 - only a mistyped command needs it
-
-            close = get_close_matches(args[0], _COMMANDS, n=1)
-            hint = f" Did you mean '{close[0]}'?" if close and "Did you mean" not in error.message else ""
-            raise click.UsageError(error.message + hint, ctx) from None
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="aegis", message="%(prog)s %(version)s")
-def _aegis() -> None:
-    """Governance for AI agents' tool calls.
-
-    A policy decides every call: auto (it runs), approve (a person says yes first) or block. Every decision and outcome
-    is on an audit trail.
-
-    Exit codes: 0 fine; 1 findings, refused or verification failed; 2 usage or unreadable input; 3 store or server
-    failure; 130 interrupted.
-    """
-
-
 def main() -> None:
     """Run the command line; every error becomes a sentence on standard error and an exit code."""
-    code: object = None
-    try:
-        code = _aegis.main(prog_name="aegis", standalone_mode=False)
-        sys.stdout.flush()
-    except click.exceptions.Abort:
-        _leave("interrupted", 130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except PolicyError as error:
-        _leave(str(error), 2)
-    except AuditError as error:
-        _leave(str(error), 3)
-    except AegisError as error:
-        _leave(str(error), 1)
-    except KeyboardInterrupt:
-        _leave("interrupted", 130)
-    except BrokenPipeError:
-        # The reader (`| head`) has had enough: point stdout elsewhere so that the interpreter's own flush stays quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except OSError as error:
-        _leave(f"{error.filename or 'input/output'}: {error.strerror or error}", 3)
-    sys.exit(code if isinstance(code, int) else 0)
+    from aegis.cli.group import run  # noqa: PLC0415 - loads click
 
-
-def _leave(message: str, code: int) -> None:
-    from aegis_core.text import visible  # noqa: PLC0415 - only a failing command needs it
-
-    click.echo("\n".join("aegis: " + visible(line) for line in message.splitlines() or [""]), err=True)
-    sys.exit(code)
+    run()
