@@ -10,7 +10,7 @@ PIP     = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
 DEMO := $(VENV)/.installed-demo
 DEV  := $(VENV)/.installed-dev
 
-.PHONY: help demo test test-bare test-mcp1 check format bench bench-agentdojo clean
+.PHONY: help demo test test-bare test-mcp1 check format bench bench-agentdojo soak clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,8 +44,11 @@ bench: $(DEV) ## run the benchmarks: ratios taken in one run
 bench-agentdojo: .venv-agentdojo/.installed ## replay AgentDojo's tasks and attacks under policies (ARGS="travel")
 	@.venv-agentdojo/bin/python -m benchmarks.agentdojo $(ARGS)
 
+soak: $(DEV) ## run governed programs for half an hour while their stores come and go (ARGS="--minutes 2")
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
 clean: ## remove the environments and every cache
-	rm -rf .venv .venv-agentdojo .venv-bare .venv-mcp1 .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf .venv .venv-agentdojo .venv-bare .venv-mcp1 .venv-peer .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/bin/python:
