@@ -14,6 +14,7 @@ COMMANDS = {
     "check": ("aegis.cli.policy", "check", "Ask a policy about one call, and why."),
     "db": ("aegis.cli.db", "db", "Look after the database of the trail."),
     "demo": ("aegis.cli.demo", "demo", "See it work: a real MCP server, a scripted agent, a policy, a trail."),
+    "lint": ("aegis.cli.lint", "lint", "Find mistakes in policies, and what they say about tools that do not exist."),
     "proxy": ("aegis.cli.proxy", "proxy", "Govern an MCP server with no code: stand between it and its client."),
     "unwrap": ("aegis.cli.wrap", "unwrap", "Take the proxy out of a client's settings again."),
     "validate": ("aegis.cli.policy", "validate", "Check policy files; every problem with file:line:column."),
