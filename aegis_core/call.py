@@ -162,6 +162,7 @@ def governed_call(
     *,
     can_edit: bool = True,
     caution: Callable[[], Caution | None] | None = None,
+    resumed: tuple[ApprovalRequest, ApprovalAnswer] | None = None,
 ) -> Generator[Step, Outcome, Result]:
     """Govern one call: decide, ask, write, run, write.
 
@@ -171,6 +172,8 @@ def governed_call(
         terms: Its surroundings.
         can_edit: Whether the door can run the tool with other arguments than the caller gave.
         caution: What the door knows of the tool, asked anew whenever the call is judged.
+        resumed: What the call was asked about in another life of it, and the durable answer: it runs on that or not at
+            all, so that it runs once however often it is resumed.
 
     Returns:
         How it ended, also for a failed tool.
@@ -180,7 +183,8 @@ def governed_call(
         BaseException: A cancellation, after it was recorded.
     """
     answer: ApprovalAnswer | None = None  # the last yes, for the record
-    asked: ApprovalRequest | None = None  # what it said yes to, if that still is the call
+    asked = None if resumed is None else resumed[0]  # what it said yes to, if that still is the call
+    reply = None if resumed is None else Outcome(resumed[1])  # an answer that is yet to be heard
     for _ in range(MAX_ROUNDS):
         if terms.recalls:
             yield from _recall(action)
@@ -189,22 +193,20 @@ def governed_call(
             status, reason = ResultStatus.BLOCKED, decision.reason
             refusal = Refusal(call_id, now_us(), action, decision, policy_digest, status, reason, answer)
             return (yield from _refuse(refusal))
-        if terms.enforced and decision.approval is _APPROVE and not _stands(asked, decision):
+        if reply is None and terms.enforced and decision.approval is _APPROVE and not _stands(asked, decision):
             asked = _request(call_id, action, decision, policy_digest, terms)
             reply = yield Ask(asked)
+        if reply is not None:
+            assert asked is not None
             no = why_not(reply.value, reply.error, asked, can_edit=can_edit)
             if no is not None:
                 status, reason = no
-                given = reply.value if isinstance(reply.value, ApprovalAnswer) else None
-                name = asked.id if given is None or given.grant is None else given.grant
+                given, name = _given(reply, asked)
                 refusal = Refusal(call_id, now_us(), action, decision, policy_digest, status, reason, given, name)
                 return (yield from _refuse(refusal, reply.error))
-            answer = reply.value
+            answer, reply = reply.value, None
             assert answer is not None
-            if answer.edits:  # a new action: this yes goes on record with it, and stands for nothing it may need
-                other = edited(action, answer)
-                if other.canonical_params() != action.canonical_params():
-                    action, asked = other, None
+            action, asked = _as_answered(action, asked, answer)
             continue  # judge again, by the policy now in force
         # A yes stays on the record (and its grant is consumed) also where the policy in force now asks nobody any more.
         intent = Intent(call_id, now_us(), action, decision, policy_digest, terms.enforced, answer)
@@ -212,6 +214,10 @@ def governed_call(
         if written.error is None:
             return (yield from _execute(intent, terms))
         if isinstance(written.error, GrantUnavailable):
+            if resumed is not None:
+                status, reason = ResultStatus.DENIED, "denied: its approval was used up, was withdrawn or has lapsed"
+                refusal = Refusal(call_id, now_us(), action, decision, policy_digest, status, reason, answer)
+                return (yield from _refuse(refusal))
             answer, asked = None, None
         elif isinstance(written.error, BudgetExhausted):
             terms.exhausted(written.error)
@@ -270,6 +276,22 @@ def _request(call_id: str, action: Action, decision: Decision, policy_digest: st
         opaque=action.opaque_params(),
         redactor=terms.redactor,
     )
+
+
+def _given(reply: Outcome, asked: ApprovalRequest) -> tuple[ApprovalAnswer | None, str]:
+    """What was answered, for the record, and the id of what it answers: the durable request's, if there is one."""
+    given = reply.value if isinstance(reply.value, ApprovalAnswer) else None
+    return given, asked.id if given is None or given.grant is None else given.grant
+
+
+def _as_answered(
+    action: Action, asked: ApprovalRequest, answer: ApprovalAnswer
+) -> tuple[Action, ApprovalRequest | None]:
+    """What a yes is for. A yes with edits goes on record with the new call, but stands for nothing it needs."""
+    if not answer.edits:
+        return action, asked
+    other = edited(action, answer)
+    return (action, asked) if other.canonical_params() == action.canonical_params() else (other, None)
 
 
 def _stands(asked: ApprovalRequest | None, decision: Decision) -> bool:

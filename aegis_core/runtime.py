@@ -166,6 +166,60 @@ class Runtime(Surroundings):
         call = governed_call(new_id(), action, self, can_edit=can_edit, caution=caution)
         return await adrive(call, self._world(approval_handler), run_tool)
 
+    def resume(self, call_id: str, tool: Tool | None = None, *, can_edit: bool = True) -> Result:
+        """Pick up a call that waits for approval, wherever and whenever it was made, and run it if it was approved.
+
+        What runs is exactly what the approver saw, rebuilt from the request on the trail; once, however many processes
+        try. The call is judged again first, by the policy now in force. While nobody has answered it stays
+        ``pending_approval``: this does not wait.
+
+        Args:
+            call_id: The call's id: ``result.call_id``, or ``ticket.call_id`` of a request.
+            tool: As for `run`: it takes the arguments; default the executor.
+            can_edit: As for `run`.
+
+        Returns:
+            How it ended.
+
+        Raises:
+            ApprovalError: There is no such call, it has ended, or it is not on record exactly: a call that holds
+                secrets cannot be resumed. It can be made again with the same arguments; its approval covers that.
+            AuditError: The call could not be written down, so it was not run; or the trail cannot be read.
+        """
+        from aegis_core.approval.resuming import let_go, pick_up  # noqa: PLC0415 - loads the queue
+
+        trail = self._trail.authority
+        request, answer = pick_up(trail, call_id, self.bind)
+        function = getattr(tool, "aegis_function", None)
+
+        def run_tool(intent: Intent) -> Outcome:
+            enclosing = Enclosing(self, intent, function, session=self._session())
+            return perform(intent.action, tool, executor=self.executor, enclosing=enclosing)
+
+        call = governed_call(call_id, request.action, self, can_edit=can_edit, resumed=(request, answer))
+        result = drive(call, self, run_tool)
+        let_go(trail, request, result)
+        return result
+
+    async def aresume(self, call_id: str, tool: Tool | None = None, *, can_edit: bool = True) -> Result:
+        """`resume` from a coroutine; ``tool`` may be async."""
+        import asyncio  # noqa: PLC0415 - for the few that resume
+
+        from aegis_core.approval.resuming import let_go, pick_up  # noqa: PLC0415 - loads the queue
+
+        trail = self._trail.authority
+        request, answer = await asyncio.to_thread(pick_up, trail, call_id, self.bind)
+        function = getattr(tool, "aegis_function", None)
+
+        async def run_tool(intent: Intent) -> Outcome:
+            enclosing = Enclosing(self, intent, function, session=self._session())
+            return await aperform(intent.action, tool, executor=self.executor, enclosing=enclosing)
+
+        call = governed_call(call_id, request.action, self, can_edit=can_edit, resumed=(request, answer))
+        result = await adrive(call, self, run_tool)
+        await asyncio.to_thread(let_go, trail, request, result)
+        return result
+
     def begin(self, action: Action, *, can_edit: bool = False, approval_handler: ApprovalHandler | None = None) -> Call:
         """Govern a call whose tool a framework runs: returns once it is decided, and written down if it may run.
 
