@@ -115,7 +115,8 @@ def test_what_is_ours_is_the_policy_its_lock_the_trail_and_its_key(
 ) -> None:
     monkeypatch.setenv("AEGIS_KEY_FILE", str(tmp_path / "key"))
     names = {file.name for file in own_files([policy], str(tmp_path / "t.db"))}
-    assert names == {"policy.yaml", "aegis.lock", "t.db", "t.db-wal", "t.db.key", "t.db.lock", "key"}
+    locks = {"aegis.lock", "aegis.lock.seen", "aegis.lock.turn"}
+    assert names == {"policy.yaml", *locks, "t.db", "t.db-wal", "t.db.key", "t.db.lock", "key"}
     assert own_files([], "postgresql://host/db") == [tmp_path / "key"]
 
 

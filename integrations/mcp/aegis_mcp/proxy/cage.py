@@ -31,7 +31,7 @@ def own_files(policy: Iterable[str | os.PathLike[str]], db: str) -> list[Path]:
         db: The trail's file, or the URL of a database, whose place is its own.
     """
     files = [Path(file) for file in policy]
-    files += [file.with_name("aegis.lock") for file in files]
+    files += [file.with_name(f"aegis.lock{end}") for file in files for end in ("", ".seen", ".turn")]
     if "://" not in db:
         files += [Path(db + end) for end in ("", "-wal", ".key", ".lock")]
     if key := os.environ.get("AEGIS_KEY_FILE"):
