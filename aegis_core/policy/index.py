@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
@@ -27,33 +28,36 @@ _Filed = dict[str, list[T]]
 """Rules by the literal part they are filed under."""
 
 _HEAD = 3
-"""Many texts are first told apart by this many characters."""
+"""Many runs are first told apart by this many characters; shorter beginnings and endings are filed as runs."""
 _FEW = 16
 """Inner runs up to this many are looked for one by one."""
 _TARGETS = 1024
 """Targets whose rules are remembered."""
 
 
-class _Group(Generic[T]):
-    """Literal beginnings that have their own beginning in common."""
+class _Chain(Generic[T]):
+    """Literal beginnings, sorted; of each, the place of the longest other one it begins with, and the rules of both.
+
+    Every text that a name begins with is the last one not sorted after the name or, like everything sorted between the
+    two, a beginning of that one. In tuples, for whose items no other place in memory must be looked up.
+    """
 
     __slots__ = ("_rules", "_shorter", "_texts")
 
     def __init__(self, by_text: _Filed[T]) -> None:
-        self._texts = sorted(by_text)
-        # Per text, the place of the longest other one it begins with. Every text that a name begins with is the last
-        # one not sorted after the name or, like everything sorted between the two, a beginning of that one.
-        self._shorter: list[int] = []
-        self._rules: list[tuple[T, ...]] = []
-        for place, text in enumerate(self._texts):
+        texts = sorted(by_text)
+        places: list[int] = []
+        rules: list[tuple[T, ...]] = []
+        for place, text in enumerate(texts):
             shorter = place - 1
-            while shorter >= 0 and not text.startswith(self._texts[shorter]):
-                shorter = self._shorter[shorter]
-            self._shorter.append(shorter)
-            longer = self._rules[shorter] if shorter >= 0 else ()
-            self._rules.append((*longer, *by_text[text]))
+            while shorter >= 0 and not text.startswith(texts[shorter]):
+                shorter = places[shorter]
+            places.append(shorter)
+            longer = rules[shorter] if shorter >= 0 else ()
+            rules.append((*longer, *by_text[text]))
+        self._texts, self._shorter, self._rules = tuple(texts), tuple(places), tuple(rules)
 
-    def find(self, name: str) -> Sequence[T]:
+    def find(self, name: str) -> tuple[T, ...]:
         """The rules of all texts the name begins with."""
         place = bisect_right(self._texts, name) - 1
         while place >= 0:
@@ -63,35 +67,43 @@ class _Group(Generic[T]):
         return ()
 
 
-class _Runs(Generic[T]):
-    """Literal runs anywhere in a name."""
+_Starts = dict[str, tuple[int, dict[str, _Chain[T]]]]
+"""Beginnings told apart by their first character, then by as many characters as all of those have."""
 
-    __slots__ = ("_by_head", "_few", "_heads", "_many")
+
+def _starts(by_text: _Filed[T], step: int = 1) -> _Starts[T] | None:
+    """Beginnings made easy to find; or, with a ``step`` of -1, reversed endings: then what tells them apart is not."""
+    starts: _Starts[T] = {}
+    for first, texts in _by_start(by_text, 1).items():
+        length = min(map(len, texts))
+        starts[first] = length, {start[::step]: _Chain(group) for start, group in _by_start(texts, length).items()}
+    return starts or None
+
+
+class _Runs(Generic[T]):
+    """Many literal runs anywhere in a name."""
+
+    __slots__ = ("_by_head", "_heads", "_rules")
 
     def __init__(self, by_text: _Filed[T]) -> None:
-        self._many = {run: rules for run, rules in by_text.items() if len(run) >= _HEAD and len(by_text) > _FEW}
-        self._few = {run: rules for run, rules in by_text.items() if run not in self._many}
-        self._by_head = {head: list(group) for head, group in _by_head(self._many).items()}
+        self._rules = by_text
+        self._by_head = {head: list(group) for head, group in _by_start(by_text, _HEAD).items()}
         self._heads = frozenset(map(tuple, self._by_head))
 
-    def find(self, name: str, into: list[T]) -> None:
-        """Add the rules of all runs that are in the name."""
-        for run in self._few:
-            if run in name:
-                into += self._few[run]
+    def find(self, name: str) -> tuple[T, ...]:
+        """The rules of all runs that are in the name."""
         # Most names have the head of no run in them, and one pass over their threes of characters tells.
-        if self._heads and not self._heads.isdisjoint(zip(name, name[1:], name[2:], strict=False)):
-            heads = {name[start : start + _HEAD] for start in range(len(name) - _HEAD + 1)}
-            for head in heads & self._by_head.keys():
-                for run in self._by_head[head]:
-                    if run in name:
-                        into += self._many[run]
+        if self._heads.isdisjoint(zip(name, name[1:], name[2:], strict=False)):
+            return ()
+        heads = {name[start : start + _HEAD] for start in range(len(name) - _HEAD + 1)}
+        runs = [run for head in heads & self._by_head.keys() for run in self._by_head[head] if run in name]
+        return tuple(rule for run in runs for rule in self._rules[run])
 
 
 class _Axis(Generic[T]):
     """The index over one kind of name: types, or targets."""
 
-    __slots__ = ("_prefixes", "_runs", "_suffixes", "_whole")
+    __slots__ = ("_any_of_few", "_few", "_many", "_prefixes", "_suffixes", "_whole")
 
     def __init__(self, filed: Iterable[tuple[str, T]]) -> None:
         whole_names: _Filed[T] = {}
@@ -109,33 +121,35 @@ class _Axis(Generic[T]):
             else:
                 runs.setdefault(run, []).append(rule)
         self._whole = {name: tuple(rules) for name, rules in whole_names.items()}
-        self._prefixes = {head: _Group(group) for head, group in _by_head(prefixes).items()}
-        self._suffixes = {head[::-1]: _Group(group) for head, group in _by_head(suffixes).items()}
-        self._runs = _Runs(runs) if runs else None
+        self._prefixes = _starts(prefixes)
+        self._suffixes = _starts(suffixes, -1)
+        many = {run: rules for run, rules in runs.items() if len(run) >= _HEAD and len(runs) > _FEW}
+        self._many = _Runs(many) if many else None
+        self._few = {run: rules for run, rules in runs.items() if run not in many}
+        self._any_of_few = re.compile("|".join(map(re.escape, self._few))).search if self._few else None
 
-    def find(self, folded: str) -> list[T]:
+    def find(self, folded: str) -> tuple[T, ...]:
         """The rules that may match a name with this folded form."""
-        found: list[T] = []
-        rules = self._whole.get(folded)
-        if rules is not None:
-            found += rules
-        group = self._prefixes.get(folded[:_HEAD])
-        if group is not None:
-            found += group.find(folded)
-        group = self._suffixes.get(folded[-_HEAD:])
-        if group is not None:
-            found += group.find(folded[::-1])
-        if self._runs is not None:
-            self._runs.find(folded, found)
-        return found
+        found = self._whole.get(folded, ())
+        if (starts := self._prefixes) is not None and (group := starts.get(folded[:1])) is not None:
+            length, chains = group
+            if (chain := chains.get(folded[:length])) is not None:
+                found += chain.find(folded)
+        if (starts := self._suffixes) is not None and (group := starts.get(folded[-1:])) is not None:
+            length, chains = group
+            if (chain := chains.get(folded[-length:])) is not None:
+                found += chain.find(folded[::-1])
+        if (any_of_few := self._any_of_few) is not None and any_of_few(folded) is not None:
+            found += tuple(rule for run in self._few if run in folded for rule in self._few[run])
+        return found if self._many is None else found + self._many.find(folded)
 
 
-def _by_head(by_text: _Filed[T]) -> dict[str, _Filed[T]]:
-    """Texts told apart by their first characters."""
-    heads: dict[str, _Filed[T]] = {}
+def _by_start(by_text: _Filed[T], length: int) -> dict[str, _Filed[T]]:
+    """Texts told apart by so many first characters."""
+    starts: dict[str, _Filed[T]] = {}
     for text, rules in by_text.items():
-        heads.setdefault(text[:_HEAD], {})[text] = rules
-    return heads
+        starts.setdefault(text[:length], {})[text] = rules
+    return starts
 
 
 class RuleIndex(Generic[T]):
@@ -168,21 +182,22 @@ class RuleIndex(Generic[T]):
         self._repeating = len(by_type) + len(by_target) + len(self._everywhere) > len(self._rules)
         self._around: dict[str, Sequence[T]] = {}
 
-    def candidates(self, type_name: str, target: str, *, plain: bool = False) -> Sequence[T]:
-        """The rules that may match, in order; a superset of those that do. ``plain`` says that the type `is_plain`."""
+    def candidates(self, type_name: str, target: str, plain: str | None = None) -> Sequence[T]:
+        """The rules that may match, in order; a superset of those that do. ``plain`` is the type, if it `is_plain`."""
         around = self._around.get(target)
         if around is None:
             around = self._find_around(target)
-        if plain:
-            found = self._types.find(type_name)
+        if plain is not None:
+            found = self._types.find(plain)
         elif (forms := _forms(type_name)) is None:
             return self._rules
         else:
-            found = [rule for form in forms for rule in self._types.find(form)]
+            found = tuple(rule for form in forms for rule in self._types.find(form))
         if not found:
             return around
-        found += around
-        return self._in_order(found, once=plain and not self._repeating) if len(found) > 1 else found
+        if not around and len(found) == 1:
+            return found
+        return self._in_order([*found, *around], once=plain is not None and not self._repeating)
 
     def _find_around(self, target: str) -> Sequence[T]:
         """The rules that may match whatever the type. Remembered: there are many tools, and few targets."""

@@ -68,17 +68,38 @@ class Entry(NamedTuple):
 
     Attributes:
         number: Its place in the layer.
-        tests: As `Rule.tests`.
+        type_test: Whether the first pattern for the tool's name holds, given ``type_operand``.
+        type_operand: What it compares with.
+        target_test: The same for the target.
+        target_operand: What it compares with.
+        caller: Whether the match restricts the agent or the user.
         conditional: Whether it has conditions.
         verdict: The layer's verdict where this rule decides and no other sets a floor.
         rule: The rule.
     """
 
     number: int
-    tests: tuple[tuple[int, Test, Any], ...]
+    type_test: Test
+    type_operand: Any
+    target_test: Test
+    target_operand: Any
+    caller: bool
     conditional: bool
     verdict: Verdict
     rule: Rule
+
+    @classmethod
+    def of(cls, number: int, rule: Rule) -> Entry:
+        """What is looked at of this rule."""
+        tests = {axis: (test, operand) for axis, test, operand in rule.tests}
+        (type_test, type_operand), (target_test, target_operand) = tests.pop(0, _ANY), tests.pop(1, _ANY)
+        conditional = bool(rule.conditions)
+        return cls(
+            number, type_test, type_operand, target_test, target_operand, bool(tests), conditional, Verdict(rule), rule
+        )
+
+
+_ANY: tuple[Test, Any] = (str.endswith, "")
 
 
 class Step(NamedTuple):
@@ -137,7 +158,7 @@ class Layer:
         self.rules = tuple(Rule(rule, name, self.trust) for document in documents for rule in document.rules)
         self.results = tuple(ResultRule(rule, name) for document in documents for rule in document.results)
         self._index = RuleIndex(
-            [Entry(n, rule.tests, bool(rule.conditions), Verdict(rule), rule) for n, rule in enumerate(self.rules)],
+            [Entry.of(number, rule) for number, rule in enumerate(self.rules)],
             [(rule.document.match.type, rule.document.match.target) for rule in self.rules],
         )
         defaults = documents[0].defaults
@@ -151,20 +172,23 @@ class Layer:
         """The same rules as a layer of a hierarchy."""
         return Layer(self.documents, name=name)
 
-    def plan(self, names: Names, *, plain: bool = False) -> Plan | Verdict:
+    def plan(self, names: Names, plain: str | None = None) -> Plan | Verdict:
         """What calls with these names come down to: a verdict where names alone settle it, else what is left to ask.
 
-        ``plain`` says that the tool's name `is_plain`.
+        ``plain`` is the tool's name, if it `is_plain`.
         """
+        type_name, target, _, _ = names
+        candidates = self._index.candidates(type_name, target, plain)
+        if not candidates:
+            return self._silent
         steps: list[Step] = []
         settled = True
-        for _, tests, conditional, verdict, rule in self._index.candidates(names[0], names[1], plain=plain):
+        for (
+            _, type_test, type_operand, target_test, target_operand, caller, conditional, verdict, rule
+        ) in candidates:  # fmt: skip
             matched: Truth = True
-            for axis, test, operand in tests:
-                name = names[axis]
-                if name is None or not test(name, operand):
-                    matched = rule.match_folded(names)
-                    break
+            if caller or not type_test(type_name, type_operand) or not target_test(target, target_operand):
+                matched = rule.match(names)
             if matched is False:
                 continue
             if conditional:

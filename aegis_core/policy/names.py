@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["fold", "fold_text", "folded_forms", "is_plain", "refusal"]
+__all__ = ["LONGEST", "fold", "fold_text", "folded_forms", "is_plain", "refusal"]
 
+LONGEST = 256
+"""Characters of a name beyond which nothing is remembered for it."""
 _SEPARATORS = ("__", ".", ":", "/")
 # Default-ignorable code points whose category is not Cf: they render as nothing.
 _INVISIBLE = re.compile(
@@ -29,11 +31,11 @@ _LOOKALIKE_SCRIPTS = ("CYRILLIC", "GREEK")
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name is lower-case ASCII letters, digits and single underscores, as most are.
+    """Whether a name is lower-case ASCII letters, digits and single underscores, and not overlong, as most are.
 
     Such a name is not refused, is its own folded form, and has no prefix that a gateway may have put there.
     """
-    return name.isascii() and name.islower() and name.isidentifier() and "__" not in name
+    return name.isascii() and name.isidentifier() and name == name.lower() and "__" not in name and len(name) <= LONGEST
 
 
 def fold(name: str) -> str:

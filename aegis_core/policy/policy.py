@@ -12,7 +12,7 @@ from aegis_core.errors import PolicyError, Problem
 from aegis_core.policy.conditions.truth import Context
 from aegis_core.policy.layer import Layer, Plan, Verdict, decide
 from aegis_core.policy.loading import gc_paused, load_again, load_dict, load_file, load_text
-from aegis_core.policy.names import is_plain, refusal
+from aegis_core.policy.names import LONGEST, is_plain, refusal
 from aegis_core.policy.needs import Needs
 from aegis_core.policy.origin import FromFile, FromMemory, Including, Layered, Merged
 from aegis_core.policy.rule import ABSENT_DEFAULT, Rule
@@ -32,8 +32,6 @@ __all__ = ["Policy"]
 
 _MEMO_SIZE = 8192
 """Names of calls whose plans are remembered. A server that invents names costs a plan each, not endless memory."""
-_LONGEST = 256
-"""Characters of a name beyond which no plan is remembered for it."""
 _Plans = Decision | Plan | tuple[Plan | Verdict, ...]
 
 
@@ -176,30 +174,31 @@ class Policy:
     def _plan(self, names: Names) -> _Plans:
         """A constant decision where the names settle it, else what is left to ask per layer. Remembered."""
         type_name, target, agent, user = names
-        vetted, remember, refused = self._vetted, True, None
-        plain = is_plain(type_name)
-        if not (plain and len(type_name) <= _LONGEST and target in vetted and agent in vetted and user in vetted):
+        vetted, memo, remember = self._vetted, self._memo, True
+        plain = type_name if is_plain(type_name) else None
+        if plain is None or target not in vetted or agent not in vetted or user not in vetted:
             refused = _refused(names)
-            remember = all(name is None or len(name) <= _LONGEST for name in names)
-            if remember and refused is None:
+            if refused is not None:
+                return refused
+            remember = all(name is None or len(name) <= LONGEST for name in names)
+            if remember:
                 if len(vetted) >= _MEMO_SIZE:
                     vetted.clear()
                 vetted.update(names[1:])
-        plan: _Plans
-        if refused is not None:
-            plan = refused
-        elif self._only is not None:
-            part = self._only.plan(names, plain=plain)
-            plan = (part.alone or decide([part])) if isinstance(part, Verdict) else part
-        else:
-            parts = tuple([layer.plan(names, plain=plain) for layer in self.layers])
-            verdicts = [part for part in parts if isinstance(part, Verdict)]
-            plan = decide(verdicts) if len(verdicts) == len(parts) else parts
+        only = self._only
+        plan: Verdict | _Plans = only.plan(names, plain) if only is not None else self._layered_plan(names)
+        if type(plan) is Verdict:
+            plan = plan.alone or decide([plan])
         if remember:
-            if len(self._memo) >= _MEMO_SIZE:
-                self._memo.clear()
-            self._memo[names] = plan
+            if len(memo) >= _MEMO_SIZE:
+                memo.clear()
+            memo[names] = plan
         return plan
+
+    def _layered_plan(self, names: Names) -> _Plans:
+        parts = tuple([layer.plan(names) for layer in self.layers])
+        verdicts = [part for part in parts if isinstance(part, Verdict)]
+        return decide(verdicts) if len(verdicts) == len(parts) else parts
 
     # --- knowing ---
 
