@@ -64,6 +64,7 @@ class Surroundings:
         self.approval_timeout = approval_timeout
         self.enforced = enforced
         self._trail = Trail(audit_logger)
+        _check_store(approval_handler, self._trail)
         self._trail.redactor = self._policy.needs.redactor
         self._sessions = Sessions()
         self._unable_doors: list[str] = []
@@ -244,6 +245,18 @@ def _check_timeout(seconds: object) -> None:
         raise TypeError(f"approval_timeout must be a number of seconds or None, got {seconds!r}")
     if not seconds > 0:
         raise ValueError(f"approval_timeout must be a positive number of seconds or None, got {seconds!r}")
+
+
+def _check_store(handler: ApprovalHandler, trail: Trail) -> None:
+    """A yes is used up in the transaction that writes the intent: it must lie where the intent is written."""
+    store = getattr(handler, "store", None)
+    if store is not None and not trail.is_authority(store):
+        name = type(handler).__name__
+        raise ValueError(
+            f"{name} files its requests in another place than this runtime's trail, so that its approvals could not be"
+            f" used up; give both the same: Runtime(audit_logger=trail, approval_handler={name}(trail)), and the trail first"
+            " where audit_logger is a list"
+        )
 
 
 def _flat(policy: object) -> Policy:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Trail"]
 
 _log = logging.getLogger("aegis")
+DEFAULT_FILE = "aegis_audit.db"
 _SIGNALS = (GrantUnavailable, BudgetExhausted)
 _SINK = ("write", "awrite", "digest", "close")
 
@@ -83,8 +84,16 @@ class Trail:
                         raise AuditError(_CLOSED)
                     from aegis_core.audit.sqlite import AuditLogger  # noqa: PLC0415 - loads sqlite3
 
-                    self._authority = AuditLogger()
+                    self._authority = AuditLogger(DEFAULT_FILE)
         return self._authority
+
+    def is_authority(self, store: object) -> bool:
+        """Whether a store is the authority, or another logger of the same file or database."""
+        if store is self._authority:
+            return True
+        path = getattr(store, "path", None)
+        ours = os.path.realpath(DEFAULT_FILE) if self._authority is None else getattr(self._authority, "path", None)
+        return path is not None and path == ours
 
     def write(self, record: Record) -> None:
         """Write one record.

@@ -34,7 +34,8 @@ class ApprovalHandler(Protocol):
 
     A handler may also have ``withdraw(request)``: called when the call no longer waits (timeout, cancellation), from
     whatever thread or event loop that is, so it must be quick. And it may set ``interactive = True`` if it talks to the
-    user of this very process; then it is not asked from sync code on a running event loop.
+    user of this very process; then it is not asked from sync code on a running event loop. One that files requests has
+    the trail it files them on as ``store``, and is only accepted by a runtime whose trail that is.
     """
 
     def ask(self, request: ApprovalRequest) -> ApprovalAnswer | Awaitable[ApprovalAnswer]:

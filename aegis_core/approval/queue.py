@@ -38,9 +38,20 @@ class QueueApprovalHandler:
         wait: True: the call waits for the answer, up to the runtime's ``approval_timeout``. False: it ends as
             ``pending_approval`` at once, with the request's id, and the same call made again after the answer runs (or
             hears the no). A number: it waits so many seconds and then ends as ``pending_approval``.
+
+    Attributes:
+        store: The trail.
+
+    Raises:
+        TypeError: ``store`` is no trail that can hold approvals.
     """
 
     def __init__(self, store: Any, *, wait: bool | float = True) -> None:
+        if not all(callable(getattr(store, method, None)) for method in ("transact", "read", "watch")):
+            raise TypeError(
+                f"approvals are filed on a trail that can hold them, such as AuditLogger('trail.db'); got {store!r}"
+            )
+        self.store = store
         self._approvals = ApprovalStore(store)
         self._wait = wait
         self._waiting = _Waiting(store, self._approvals)

@@ -13,6 +13,8 @@ import pytest
 
 from aegis import Action, ResultStatus, Runtime
 from aegis.errors import ApprovalError, AuditError
+from aegis.runtime.audit_logging import LoggingAuditLogger
+from aegis.testing import MemoryAuditLogger
 from aegis_core.approval.queue import QueueApprovalHandler
 from aegis_core.approval.store import ApprovalStore
 from aegis_core.audit.sqlite import AuditLogger
@@ -306,3 +308,34 @@ async def test_two_hundred_may_wait_at_once_and_each_hears_its_own_answer(trail:
     results = await asyncio.gather(*calls)
     assert [result.ok for result in results] == [number % 2 == 0 for number in range(200)]
     assert all(result.data == {"path": f"/data/{number}"} for number, result in enumerate(results) if result.ok)
+
+
+def test_a_runtime_refuses_a_queue_whose_approvals_it_could_not_use_up(trail: AuditLogger, tmp_path: Path) -> None:
+    handler = QueueApprovalHandler(trail)
+    others: list[Any] = [LoggingAuditLogger(), MemoryAuditLogger(), [LoggingAuditLogger(), trail], None]
+    for audit_logger in others:
+        with pytest.raises(ValueError, match="QueueApprovalHandler files its requests in another place"):
+            Runtime(policy=ASK, audit_logger=audit_logger, approval_handler=handler)
+    with AuditLogger(tmp_path / "other.db") as other, pytest.raises(ValueError, match="give both the same"):
+        Runtime(policy=ASK, audit_logger=other, approval_handler=handler)
+    Runtime(policy=ASK, audit_logger=[trail, LoggingAuditLogger()], approval_handler=handler)
+    with AuditLogger(trail.path) as same:
+        Runtime(policy=ASK, audit_logger=same, approval_handler=handler)
+
+
+def test_the_default_trail_and_a_queue_on_it_belong_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (
+        AuditLogger() as trail,
+        Runtime(policy=ASK, approval_handler=QueueApprovalHandler(trail, wait=False)) as runtime,
+    ):
+        assert runtime.run(CALL, lambda _: None).status is ResultStatus.PENDING_APPROVAL
+        (ticket,) = waiting(trail)
+        ApprovalStore(trail).answer(ticket.id, approved=True, approver="bob", via="test")
+        assert runtime.run(CALL, lambda _: "ran").ok
+
+
+@pytest.mark.parametrize("store", [None, "aegis_audit.db", MemoryAuditLogger()])
+def test_a_queue_needs_a_trail_that_can_hold_approvals(store: Any) -> None:
+    with pytest.raises(TypeError, match="a trail that can hold them, such as AuditLogger"):
+        QueueApprovalHandler(store)
