@@ -140,7 +140,7 @@ async def test_26_a_tool_that_changed_is_neither_shown_nor_run_until_it_is_accep
     assert (entry["result_status"], entry["matched_rule"]) == ("blocked", "<lock>")
     assert scene.events == ["tools_differ"]
     accepted = scene.file.seen().read().of("maths")
-    scene.file.update("maths", accepted)
+    scene.file.edit("maths", lambda _: accepted)
     assert await scene.call("add") == "ran"
     assert await scene.shown() == ["add", "sub"]
     assert scene.events[1:] == ["lock_reloaded"]

@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,7 +26,7 @@ from aegis_core.text import visible
 from aegis_mcp.pinning.definition import Definition
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
 __all__ = ["Lock", "LockFile", "companions"]
@@ -33,8 +34,8 @@ __all__ = ["Lock", "LockFile", "companions"]
 VERSION = 1
 _LARGEST = 64 * 1024 * 1024
 _SHOWN = re.compile(r"[\x20-\x7e\n]*\Z")
-Servers = dict[str, dict[str, Definition]]
-"""Accepted definitions by server and tool."""
+Tools = Mapping[str, Definition]
+"""Accepted definitions by tool."""
 
 
 class _Entry(BaseModel):
@@ -58,9 +59,9 @@ class Lock:
         servers: Accepted definitions by server and tool. A server that is not in it was never seen.
     """
 
-    servers: Mapping[str, Mapping[str, Definition]] = field(default_factory=dict[str, "Mapping[str, Definition]"])
+    servers: Mapping[str, Tools] = field(default_factory=dict[str, "Tools"])
 
-    def of(self, server: str) -> Mapping[str, Definition] | None:
+    def of(self, server: str) -> Tools | None:
         """The tools of one server; None if it was never seen."""
         return self.servers.get(server)
 
@@ -113,13 +114,13 @@ class LockFile:
             return self._seen is not None
         return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns) != self._seen
 
-    def update(self, server: str, tools: Mapping[str, Definition] | None, *, only_if_new: bool = False) -> Lock:
-        """Put a server's tools in place of what was there; other servers stay as they are.
+    def edit(self, server: str, work: Callable[[Tools | None], Tools | None]) -> Lock:
+        """Put other tools in the place of a server's, while nobody else writes; other servers stay as they are.
 
         Args:
             server: The server.
-            tools: Its tools by name; None to forget the server.
-            only_if_new: Leave a server that is there already untouched, tools and all.
+            work: Given its tools by name as they are now (None if it is not there), returns what they are to be; None
+                forgets the server.
 
         Returns:
             What is in the file then.
@@ -130,7 +131,8 @@ class LockFile:
         try:
             with self._turn():
                 before = self.read()
-                if (only_if_new and before.of(server) is not None) or before.of(server) == tools:
+                tools = work(before.of(server))
+                if before.of(server) == tools:
                     return before
                 servers = {name: dict(found) for name, found in before.servers.items() if name != server}
                 if tools is not None:
@@ -181,7 +183,7 @@ class LockFile:
             found[name] = definition
         return found
 
-    def _write(self, servers: Servers) -> None:
+    def _write(self, servers: Mapping[str, Tools]) -> None:
         entries = {
             server: {name: _folded(tool) for name, tool in sorted(tools.items())}
             for server, tools in sorted(servers.items())

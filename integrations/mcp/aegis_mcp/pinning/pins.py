@@ -181,7 +181,7 @@ class Pins:
     def _record(self, listed: Mapping[str, tuple[Definition, ...]]) -> None:
         tools = {name: definitions[0] for name, definitions in listed.items() if len(definitions) == 1}
         try:
-            self._lock = self._file.update(self._server, tools, only_if_new=True)
+            self._lock = self._file.edit(self._server, lambda before: tools if before is None else before)
         except AegisError as error:
             self._distrust(str(error))
             return
@@ -196,7 +196,7 @@ class Pins:
         try:
             kept = {name: definitions[-1] for name, definitions in listed.items()} if found else None
             if kept is not None or self._seen.path.exists():
-                self._seen.update(self._server, kept)
+                self._seen.edit(self._server, lambda _: kept)
         except AegisError as error:
             _log.warning("what the server lists could not be kept for 'aegis tools diff': %s", error)
         for change in found:
