@@ -125,11 +125,12 @@ def prune(db: str, key: str, before: datetime, *, yes: bool) -> int:
             click.confirm(
                 f"Remove about {count} calls from before {before.isoformat()} for good?", abort=True, err=True
             )
-        statement = logger.prune(before, key)
-    if statement is None:
+        cuts = logger.prune(before, key)
+    if not cuts:
         click.echo("nothing is that old")
-    else:
-        click.echo(f"rows up to {statement.seq} removed; the cut is on the trail, signed by {statement.key}")
+    for cut in cuts:
+        whose = f" of chain {cut.chain}" if len(cuts) > 1 else ""
+        click.echo(f"rows up to {cut.seq}{whose} removed; the cut is on the trail, signed by {cut.key}")
     return 0
 
 

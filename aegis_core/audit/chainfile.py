@@ -1,4 +1,4 @@
-"""A chain as a file that can be checked without its store: a header line, then a row a line, all JSON."""
+"""Chains as a file that can be checked without their store: a header line, then a row a line, all JSON."""
 
 from __future__ import annotations
 
@@ -8,25 +8,35 @@ from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 
+from aegis_core.audit.chains import verify_chains
 from aegis_core.audit.checkpoint import Statement
 from aegis_core.audit.schema import ALL
 from aegis_core.audit.verify import Verification, verify_rows
 from aegis_core.errors import AuditError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from aegis_core.audit.signing import PublicKey
 
-__all__ = ["verify_file", "write_chain"]
+__all__ = ["verify_file", "write_chain", "write_chains"]
 
-_FORMAT = "aegis-chain-1"
+_ONE, _MANY = "aegis-chain-1", "aegis-chains-1"
+_WRITER = ALL.index("writer")
 
 
 def write_chain(file: IO[bytes], rows: Iterable[Sequence[Any]], cut: Statement | None) -> int:
     """Write a chain; return the number of rows. Each line is the array that was hashed, with its hash at the end."""
-    header = {"format": _FORMAT, "columns": [*ALL, "hash"], "cut": cut.as_dict() if cut else None}
-    file.write(orjson.dumps(header, option=orjson.OPT_APPEND_NEWLINE))
+    return _write(file, {"format": _ONE, "cut": cut.as_dict() if cut else None}, rows)
+
+
+def write_chains(file: IO[bytes], trail: str, rows: Iterable[Sequence[Any]], cuts: Iterable[Statement]) -> int:
+    """Write the chains of a trail that has many, one after the other; return the number of rows."""
+    return _write(file, {"format": _MANY, "trail": trail, "cuts": [cut.as_dict() for cut in cuts]}, rows)
+
+
+def _write(file: IO[bytes], header: dict[str, Any], rows: Iterable[Sequence[Any]]) -> int:
+    file.write(orjson.dumps({**header, "columns": [*ALL, "hash"]}, option=orjson.OPT_APPEND_NEWLINE))
     count = 0
     rows = iter(rows)
     while chunk := list(islice(rows, 1_000)):
@@ -38,7 +48,7 @@ def write_chain(file: IO[bytes], rows: Iterable[Sequence[Any]], cut: Statement |
 def verify_file(
     path: str | os.PathLike[str], *, public_key: PublicKey | None = None, checkpoints: Iterable[Statement] = ()
 ) -> Verification:
-    """Check a chain from the file that `write_chain` made.
+    """Check a chain, or all chains of a trail, from the file that `write_chain` or `write_chains` made.
 
     Raises:
         AuditError: It cannot be read or is not such a file.
@@ -48,16 +58,39 @@ def verify_file(
         with open(path, "rb") as file:  # noqa: PTH123 - any kind of path
             try:
                 header = orjson.loads(file.readline())
-                columns, said = header["columns"], header["cut"]
-                cut = Statement.of(said) if said is not None else None
+                known = header["columns"] == [*ALL, "hash"] and header["format"] in (_ONE, _MANY)
+                one = known and header["format"] == _ONE
+                said = ([] if header["cut"] is None else [header["cut"]]) if one else header["cuts"]
+                cuts = [Statement.of(cut) for cut in said]
             except (ValueError, KeyError, TypeError):
-                columns = None
-                cut = None
-            if columns != [*ALL, "hash"]:
+                known = False
+            if not known:
                 raise AuditError(f"{name!r} is not the export of a chain (aegis audit export --chain)")
-            return verify_rows(_rows(file), public_key=public_key, checkpoints=checkpoints, cut=cut)
+            if one:
+                cut = cuts[0] if cuts else None
+                return verify_rows(_rows(file), public_key=public_key, checkpoints=checkpoints, cut=cut)
+            return verify_chains(
+                str(header.get("trail")),
+                _rows(file),
+                lambda places: _hashes(file, places),
+                public_key=public_key,
+                checkpoints=checkpoints,
+                cuts=cuts,
+            )
     except OSError as error:
         raise AuditError(f"{name!r} cannot be read: {error.strerror or error}") from error
+
+
+def _hashes(file: IO[bytes], places: Collection[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
+    """The hashes of the rows at some places, from another look at the file."""
+    wanted = set(places)
+    if not wanted:
+        return {}
+    file.seek(0)
+    file.readline()
+    places_of = ((row[_WRITER], row[0], row[-1]) for row in _rows(file))
+    return {(writer, number): stored for writer, number, stored in places_of
+            if isinstance(writer, int) and isinstance(number, int) and (writer, number) in wanted}  # fmt: skip
 
 
 def _rows(file: IO[bytes]) -> Iterator[tuple[Any, ...]]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from aegis_core.record import Record
     from aegis_core.redact import Redactor
 
-__all__ = ["AuditLogger"]
+__all__ = ["AuditLogger", "private_file"]
 
 T = TypeVar("T")
 
@@ -175,7 +175,7 @@ class AuditLogger:
             AuditError: The trail cannot be read or the file cannot be written.
         """
         total = 0
-        with _private_file(path) as file:
+        with private_file(path) as file:
             for chunk in self.chunks(**filters):
                 file.writelines(orjson.dumps(found, option=orjson.OPT_APPEND_NEWLINE) for found in chunk)
                 total += len(chunk)
@@ -223,7 +223,7 @@ class AuditLogger:
         signer = SigningKey.load(key)
         return self.transact(lambda transaction: make_checkpoint(transaction, signer))
 
-    def prune(self, before: Time, key: str | os.PathLike[str]) -> Statement | None:
+    def prune(self, before: Time, key: str | os.PathLike[str]) -> list[Statement]:
         """Remove what is older than ``before``, and leave a signed record of it. Calls still running stay.
 
         Args:
@@ -231,14 +231,15 @@ class AuditLogger:
             key: The private key's file.
 
         Returns:
-            What was cut, or None if nothing is that old.
+            What was cut of each chain (a file has one); nothing if nothing is that old.
 
         Raises:
             AuditError: The key cannot be used, or the trail cannot be written.
         """
         signer, limit = SigningKey.load(key), moment(before)
         running = frozenset(entry["call_id"] for entry in self.get_log(status="running", until=before))
-        return self.transact(lambda transaction: cut(transaction, limit, signer, keep=running))
+        statement = self.transact(lambda transaction: cut(transaction, limit, signer, keep=running))
+        return [] if statement is None else [statement]
 
     def export_chain(self, path: str | os.PathLike[str]) -> int:
         """Write every row of the chain to a file that `chainfile.verify_file` checks alone; return how many.
@@ -247,7 +248,7 @@ class AuditLogger:
             AuditError: The trail cannot be read or the file cannot be written.
         """
         self._is_there()
-        with _private_file(path) as file:
+        with private_file(path) as file:
             return write_chain(file, self.reader.rows(), self.reader.cut())
 
     def history(self, session_id: str, *, after: int = 0) -> list[tuple[int, str, str]]:
@@ -317,7 +318,7 @@ def _release(writer: Writer, reader: Reader) -> None:
 
 
 @contextlib.contextmanager
-def _private_file(path: str | os.PathLike[str]) -> Generator[IO[bytes]]:
+def private_file(path: str | os.PathLike[str]) -> Generator[IO[bytes]]:
     """A new file for an export, readable by its owner only."""
     try:
         with os.fdopen(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:

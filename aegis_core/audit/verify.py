@@ -83,6 +83,7 @@ def verify_rows(
     public_key: PublicKey | None = None,
     checkpoints: Iterable[Statement] = (),
     cut: Statement | None = None,
+    cut_elsewhere: bool = False,
 ) -> Verification:
     """Check a chain.
 
@@ -91,11 +92,15 @@ def verify_rows(
         public_key: Checks the signatures of checkpoints and cuts.
         checkpoints: Statements about this chain that were kept elsewhere.
         cut: What the store says was removed by retention; believed only if the chain itself has it.
+        cut_elsewhere: Whether the caller has seen to that: another chain of the trail has it.
 
     Returns:
         What was found.
     """
-    return _Check(public_key, checkpoints, cut).run(rows)
+    check = _Check(public_key, checkpoints, cut)
+    if cut is not None and cut_elsewhere:
+        check.cut_is_on_chain = check.vouched(cut)
+    return check.run(rows)
 
 
 class _Check:

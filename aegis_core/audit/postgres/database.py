@@ -19,6 +19,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from aegis_core.audit.chain import GENESIS, link
+from aegis_core.audit.chains import latest_cuts
 from aegis_core.audit.postgres.schema import LOCKS, Session, connect, describe, prepare, storable
 from aegis_core.audit.render import COLUMNS, SHAPES, Row, render
 from aegis_core.audit.transaction import Transaction, chained
@@ -257,7 +258,7 @@ class PostgresDatabase:
         found = session.execute(
             "SELECT number, hash FROM records WHERE writer = ? ORDER BY number DESC LIMIT 1", (self._writer,)
         ).fetchone()
-        head: Head = tuple(found) if found else (0, GENESIS)
+        head: Head = tuple(found) if found else self._cut(session)
         doubt = self._doubt or _Doubt([], self._head, self._head)
         if self._synchronous == "off" and head[0] < doubt.before[0]:
             _log.critical(
@@ -277,6 +278,11 @@ class PostgresDatabase:
             refused = (job.record for job in doubt.jobs if job.error is not None)
             self._unwanted += [record for record in refused if isinstance(record, Intent)]
         self._head, self._doubt = head, None
+
+    def _cut(self, session: Session) -> Head:
+        """The end of our chain where it has no rows: retention may have removed all of them."""
+        ours = (cut for cut in latest_cuts(session) if cut.chain == self._chain)
+        return next(((cut.seq, bytes.fromhex(cut.hash)) for cut in ours), (0, GENESIS))
 
     def _call_off(self, session: Session) -> None:
         """Say of calls that were refused because the answer to their intent was lost that their tools did not run."""

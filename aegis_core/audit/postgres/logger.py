@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from aegis_core.audit.chainfile import write_chains
+from aegis_core.audit.chains import cut_chains, verify_chains
 from aegis_core.audit.checkpoint import Statement, load_statements, make_checkpoint
 from aegis_core.audit.digest import Digest
+from aegis_core.audit.filters import moment
 from aegis_core.audit.postgres.database import PostgresDatabase, claim_heads
 from aegis_core.audit.postgres.reader import PostgresReader, PostgresWatch
 from aegis_core.audit.postgres.schema import connect, describe, place, upgrade
-from aegis_core.audit.postgres.verify import verify_chains
 from aegis_core.audit.schema import NotATrail
 from aegis_core.audit.signing import PublicKey, SigningKey
-from aegis_core.audit.sqlite import AuditLogger
+from aegis_core.audit.sqlite import AuditLogger, private_file
 from aegis_core.errors import AuditError
 
 if TYPE_CHECKING:
@@ -68,7 +70,8 @@ class PostgresAuditLogger(AuditLogger):
         kept = load_statements(checkpoints) if checkpoints is not None else []
         self._is_there()
         reader = self.reader
-        return verify_chains(reader.trail(), reader.rows(), reader.hash, public_key=key, checkpoints=kept)
+        rows, cuts = reader.rows(), reader.cuts()
+        return verify_chains(reader.trail(), rows, reader.hashes, public_key=key, checkpoints=kept, cuts=cuts)
 
     def checkpoint(self, key: str | os.PathLike[str]) -> Statement:
         """Sign the state of our chain, right after a row that holds the ends of all others; see `AuditLogger`."""
@@ -80,21 +83,25 @@ class PostgresAuditLogger(AuditLogger):
 
         return self.transact(work)
 
-    def prune(self, before: Time, key: str | os.PathLike[str]) -> Statement | None:  # noqa: ARG002 - the signature of any trail
-        """Not to be had yet.
+    def prune(self, before: Time, key: str | os.PathLike[str]) -> list[Statement]:
+        """Remove the oldest rows of every chain, and leave a signed record of each cut; see `AuditLogger.prune`.
 
-        Raises:
-            AuditError: Always.
+        The role needs the right to ``DELETE`` on ``records``.
         """
-        raise AuditError("a trail in PostgreSQL cannot be pruned yet")
+        signer, limit = SigningKey.load(key), moment(before)
+        running = frozenset(entry["call_id"] for entry in self.get_log(status="running", until=before))
 
-    def export_chain(self, path: str | os.PathLike[str]) -> int:  # noqa: ARG002 - likewise
-        """Not to be had yet.
+        def work(transaction: Transaction) -> list[Statement]:
+            transaction.execute("SET LOCAL statement_timeout TO 0")
+            return cut_chains(transaction, limit, signer, keep=running)
 
-        Raises:
-            AuditError: Always.
-        """
-        raise AuditError("the chains of a trail in PostgreSQL cannot be exported yet; verify them where they are")
+        return self.transact(work)
+
+    def export_chain(self, path: str | os.PathLike[str]) -> int:
+        """Write every row of every chain, as they were at one moment, to a file; see `AuditLogger.export_chain`."""
+        self._is_there()
+        with private_file(path) as file, self.reader.frozen() as (trail, rows, cuts):
+            return write_chains(file, trail, rows, cuts)
 
     def upgrade(self) -> tuple[int, int]:
         """Create the tables or bring them up to date; see `AuditLogger.upgrade`. The role needs the rights for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import select
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 
+from aegis_core.audit.chains import latest_cuts
 from aegis_core.audit.postgres.schema import LOCKS, Session, connect, describe, prepare
 from aegis_core.audit.reader import Reader
 from aegis_core.audit.schema import ALL
@@ -17,7 +19,9 @@ from aegis_core.errors import AuditError
 from aegis_core.portability import process_lives
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+
+    from aegis_core.audit.checkpoint import Statement
 
 __all__ = ["PostgresReader", "PostgresWatch"]
 
@@ -116,29 +120,61 @@ class PostgresReader(Reader):
         """The trail's id."""
         return str(self.read(lambda db: db.execute("SELECT value FROM meta WHERE key = 'chain'").fetchone()[0]))
 
-    def hash(self, writer: int, number: int) -> bytes | None:
-        """The hash of one row of one chain."""
+    def hashes(self, places: Collection[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
+        """The hashes of the rows at some places (writer, number), as far as they are there."""
         sql = "SELECT hash FROM records WHERE writer = ? AND number = ?"
-        found = self.read(lambda db: db.execute(sql, (writer, number)).fetchone())
-        return found[0] if found else None
+        found = {place: self.read(lambda db, at=place: db.execute(sql, at).fetchone()) for place in places}  # type: ignore[misc]
+        return {place: row[0] for place, row in found.items() if row is not None}
+
+    def cuts(self) -> list[Statement]:
+        """What retention has removed last of each chain."""
+        return self.read(latest_cuts)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Generator[tuple[str, Iterator[Sequence[Any]], list[Statement]]]:
+        """The trail's id, its rows as `rows` gives them, and its cuts: all as they are at one moment.
+
+        Raises:
+            AuditError: The trail cannot be read.
+        """
+        try:
+            session = self._opened_session()
+            try:
+                session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                found = session.execute("SELECT value FROM meta WHERE key = 'chain'").fetchone()
+                yield str(found[0] if found else ""), _rows(session), latest_cuts(session)
+            finally:
+                session.close()
+        except psycopg.Error as error:
+            raise AuditError(f"the audit trail {self.path!r} cannot be read: {describe(error)}") from error
 
     def _connected(self) -> Session:
         if self._session is None:
-            session = connect(self._url)
-            try:
-                prepare(session, self.path, create=False)
-                session.execute("SET default_transaction_read_only TO on")
-                session.execute("SET statement_timeout TO 0")  # an auditor's question may take its time
-            except BaseException:
-                session.close()
-                raise
-            self._session = session
+            self._session = self._opened_session()
         return self._session
+
+    def _opened_session(self) -> Session:
+        session = connect(self._url)
+        try:
+            prepare(session, self.path, create=False)
+            session.execute("SET default_transaction_read_only TO on")
+            session.execute("SET statement_timeout TO 0")  # an auditor's question may take its time
+        except BaseException:
+            session.close()
+            raise
+        return session
 
     def _disconnect(self) -> None:
         session, self._session = self._session, None
         if session is not None:
             session.close()
+
+
+def _rows(session: Session) -> Iterator[Sequence[Any]]:
+    last = (-1, -1)
+    while chunk := session.execute(_ROWS, last).fetchall():
+        yield from chunk
+        last = (chunk[-1][1], chunk[-1][0])
 
 
 class PostgresWatch:

@@ -19,6 +19,9 @@ from typing import Any
 import pytest
 
 from aegis_core.audit import AuditLogger
+from aegis_core.audit.chainfile import verify_file
+from aegis_core.audit.checkpoint import load_statements
+from aegis_core.audit.signing import PublicKey
 from aegis_core.decision import Reservation
 from aegis_core.errors import AegisError, AuditError
 from aegis_core.record import BudgetExhausted, Event
@@ -304,6 +307,141 @@ def test_a_checkpoint_vouches_for_all_chains(url, tmp_path):
         edit(url, "DELETE FROM records")
         edit(url, "DELETE FROM writers")
         assert {wrong.kind for wrong in logger.verify(public_key=public, checkpoints=kept).breaks} == {"truncated"}
+
+
+@pytest.fixture
+def signed(tmp_path):
+    """A key that signs, and the public key beside it."""
+    pytest.importorskip("cryptography", reason="the extra sign is not installed")
+    from aegis_core.audit.signing import generate
+
+    generate(tmp_path / "signer")
+    return tmp_path / "signer", tmp_path / "signer.pub"
+
+
+def test_retention_cuts_every_chain_keeps_what_runs_and_the_rest_verifies(url, signed, monkeypatch):
+    key, public = signed
+    with AuditLogger(url) as logger, AuditLogger(url) as other, AuditLogger(url) as third:
+        for writer in (logger, other, third):
+            for _ in range(5):
+                call(writer)
+        running = intent()
+        other.write(running)
+        call(other)
+        time.sleep(0.01)
+        limit = time.time_ns() // 1000
+        call(logger)
+        assert logger.prune(1, key) == []
+        cuts = logger.prune(limit, key)
+        assert [(cut.kind, cut.chain.rpartition(".")[2]) for cut in cuts] == [("cut", "1"), ("cut", "2"), ("cut", "3")]
+        found = logger.verify(public_key=public)
+        assert found.ok, found.breaks
+        log = {entry["call_id"]: entry["result_status"] for entry in logger.get_log()}
+        assert len(log) == 3  # what runs, what came after it in its chain, and what is young
+        assert log[running.call_id] == "running"
+        # All writers go on, also the one of whose chain nothing is left, and also over another connection.
+        edit(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'aegis'")
+        third.write(outcome(running))
+        for writer in (logger, other, third):
+            call(writer)
+        assert logger.verify(public_key=public).ok
+        assert logger.count() == 6
+        # Once more: what was said of chains that have nothing new to cut is not lost with the row that said it.
+        time.sleep(0.01)
+        logger.prune(time.time_ns() // 1000, key)
+        monkeypatch.setattr(time, "time_ns", lambda now=time.time_ns: now() + 10**9)
+        call(logger)
+        assert logger.prune(time.time_ns() // 1000 - 100, key)
+        assert logger.verify(public_key=public).ok
+        call(third)
+        assert logger.verify(public_key=public).ok
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind"),
+    [
+        ("DELETE FROM records WHERE kind = 'cut'", "missing"),
+        ("UPDATE records SET data = replace(data, '\"seq\":', '\"seq\":1') WHERE kind = 'cut'", "edited"),
+        ("DELETE FROM records WHERE writer = 2 AND number < 11", "missing"),
+    ],
+)
+def test_what_goes_missing_without_a_signed_cut_is_named(url, signed, sql, kind):
+    key, public = signed
+    with AuditLogger(url) as logger, AuditLogger(url) as other:
+        for writer in (logger, other):
+            for _ in range(3):
+                call(writer)
+        other.write(intent())
+        call(other)
+        logger.prune(time.time_ns() // 1000 + 10**6, key)
+        call(logger)
+        assert logger.verify(public_key=public).ok
+        edit(url, sql)
+        assert kind in {wrong.kind for wrong in logger.verify(public_key=public).breaks}
+
+
+def test_an_export_of_all_chains_is_checked_alone_while_others_go_on_writing(url, signed, tmp_path):
+    key, public = signed
+    kept = tmp_path / "kept.jsonl"
+    stop = threading.Event()
+    with AuditLogger(url) as logger, AuditLogger(url) as other:
+        for writer in (logger, other):
+            call(writer)
+        logger.prune(time.time_ns() // 1000 + 10**6, key)
+        kept.write_text(json.dumps(logger.checkpoint(key).as_dict()))
+
+        def work() -> None:
+            while not stop.is_set():
+                call(other)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            exports = [tmp_path / f"export{number}" for number in range(4)]
+            counts = []
+            for export in exports:
+                with AuditLogger(url) as young:  # its chain's first row speaks of the ends of the others
+                    call(young)
+                counts.append(logger.export_chain(export))
+        finally:
+            stop.set()
+            thread.join()
+    for export, count in zip(exports, counts, strict=True):
+        found = verify_file(export, public_key=PublicKey.load(public), checkpoints=load_statements(kept))
+        assert found.ok, found.breaks
+        assert (found.rows, found.checkpoints) == (count, 2)
+        assert export.stat().st_mode & 0o777 == 0o600
+    header, *lines = exports[-1].read_text().splitlines()
+    writers = [json.loads(line)[1] for line in lines]
+    ends = [number for number, writer in enumerate(writers) if writers[number + 1 : number + 2] != [writer]]
+    called = next(number for number, line in enumerate(lines) if "read_file" in line)
+    for damaged, kind in (
+        (lines[:1] + lines[2:], "missing"),
+        ([*lines[:called], lines[called].replace("read_file", "read_filf"), *lines[called + 1 :]], "edited"),
+        ([line for number, line in enumerate(lines) if number not in (ends[0] - 1, ends[0])], "truncated"),
+    ):
+        (tmp_path / "damaged").write_text("\n".join([header, *damaged]) + "\n")
+        found = verify_file(tmp_path / "damaged", checkpoints=load_statements(kept))
+        assert kind in {wrong.kind for wrong in found.breaks}, kind
+
+
+def test_prune_and_chain_exports_work_from_the_command_line(url, signed, tmp_path, logger):
+    key, public = map(str, signed)
+    call(logger)
+
+    def run(*args: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "aegis", "audit", *args], capture_output=True, text=True, check=False, cwd=ROOT
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = run("prune", "--db", url, "--before", "0s", "--key", key, "--yes")
+    assert (code, "rows up to 4 removed" in said) == (0, True), said
+    call(logger)
+    code, said = run("export", "--chain", "--db", url, "-o", str(tmp_path / "chain"))
+    assert (code, said.endswith("rows exported\n")) == (0, True), said
+    code, said = run("verify", "--chain", str(tmp_path / "chain"), "--public-key", public)
+    assert (code, "verified" in said) == (0, True), said
 
 
 # --- many processes ---------------------------------------------------------------------------------------------------
