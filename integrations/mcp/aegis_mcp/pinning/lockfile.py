@@ -94,10 +94,11 @@ class LockFile:
         except OSError as error:
             why = "it is a symbolic link" if self.path.is_symlink() else error.strerror or str(error)
             raise self._unfit(f"cannot be read: {why}") from None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise self._unfit("is no regular file")
         with os.fdopen(fd, "rb") as file:
             found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise self._unfit("is no regular file")
             identity = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
             if identity != self._seen:
                 if found.st_size > _LARGEST:
