@@ -19,7 +19,7 @@ from aegis_core.policy.globs import literals
 from aegis_core.policy.names import folded_forms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["RuleIndex"]
 
@@ -100,48 +100,48 @@ class _Runs(Generic[T]):
         return tuple(rule for run in runs for rule in self._rules[run])
 
 
-class _Axis(Generic[T]):
-    """The index over one kind of name: types, or targets."""
+def _finder(filed: Iterable[tuple[str, T]]) -> Callable[[str], tuple[T, ...]]:
+    """The index over one kind of name, types or targets: what finds the rules that may match a name's folded form.
 
-    __slots__ = ("_any_of_few", "_few", "_many", "_prefixes", "_suffixes", "_whole")
+    A closure, because a look-up is nearly all it does, and attributes cost look-ups of their own.
+    """
+    whole_names: _Filed[T] = {}
+    beginnings: _Filed[T] = {}
+    endings: _Filed[T] = {}
+    runs: _Filed[T] = {}
+    for pattern, rule in filed:
+        prefix, suffix, run, whole = literals(pattern)
+        if whole:
+            whole_names.setdefault(run, []).append(rule)
+        elif len(prefix) >= max(len(suffix), _HEAD):
+            beginnings.setdefault(prefix, []).append(rule)
+        elif len(suffix) >= _HEAD:
+            endings.setdefault(suffix[::-1], []).append(rule)
+        else:
+            runs.setdefault(run, []).append(rule)
+    of_whole = {name: tuple(rules) for name, rules in whole_names.items()}.get
+    prefixes = _starts(beginnings)
+    suffixes = _starts(endings, -1)
+    many = {run: rules for run, rules in runs.items() if len(run) >= _HEAD and len(runs) > _FEW}
+    few = {run: rules for run, rules in runs.items() if run not in many}
+    of_many = _Runs(many).find if many else None
+    any_of_few = re.compile("|".join(map(re.escape, few))).search if few else None
 
-    def __init__(self, filed: Iterable[tuple[str, T]]) -> None:
-        whole_names: _Filed[T] = {}
-        prefixes: _Filed[T] = {}
-        suffixes: _Filed[T] = {}
-        runs: _Filed[T] = {}
-        for pattern, rule in filed:
-            prefix, suffix, run, whole = literals(pattern)
-            if whole:
-                whole_names.setdefault(run, []).append(rule)
-            elif len(prefix) >= max(len(suffix), _HEAD):
-                prefixes.setdefault(prefix, []).append(rule)
-            elif len(suffix) >= _HEAD:
-                suffixes.setdefault(suffix[::-1], []).append(rule)
-            else:
-                runs.setdefault(run, []).append(rule)
-        self._whole = {name: tuple(rules) for name, rules in whole_names.items()}
-        self._prefixes = _starts(prefixes)
-        self._suffixes = _starts(suffixes, -1)
-        many = {run: rules for run, rules in runs.items() if len(run) >= _HEAD and len(runs) > _FEW}
-        self._many = _Runs(many) if many else None
-        self._few = {run: rules for run, rules in runs.items() if run not in many}
-        self._any_of_few = re.compile("|".join(map(re.escape, self._few))).search if self._few else None
-
-    def find(self, folded: str) -> tuple[T, ...]:
-        """The rules that may match a name with this folded form."""
-        found = self._whole.get(folded, ())
-        if (starts := self._prefixes) is not None and (group := starts.get(folded[:1])) is not None:
+    def find(folded: str) -> tuple[T, ...]:
+        found = of_whole(folded, ())
+        if prefixes is not None and (group := prefixes.get(folded[:1])) is not None:
             length, chains = group
             if (chain := chains.get(folded[:length])) is not None:
                 found += chain.find(folded)
-        if (starts := self._suffixes) is not None and (group := starts.get(folded[-1:])) is not None:
+        if suffixes is not None and (group := suffixes.get(folded[-1:])) is not None:
             length, chains = group
             if (chain := chains.get(folded[-length:])) is not None:
                 found += chain.find(folded[::-1])
-        if (any_of_few := self._any_of_few) is not None and any_of_few(folded) is not None:
-            found += tuple(rule for run in self._few if run in folded for rule in self._few[run])
-        return found if self._many is None else found + self._many.find(folded)
+        if any_of_few is not None and any_of_few(folded) is not None:
+            found += tuple(rule for run in few if run in folded for rule in few[run])
+        return found if of_many is None else found + of_many(folded)
+
+    return find
 
 
 def _by_start(by_text: _Filed[T], length: int) -> dict[str, _Filed[T]]:
@@ -160,7 +160,7 @@ class RuleIndex(Generic[T]):
         patterns: Of each rule, its type patterns and its target patterns.
     """
 
-    __slots__ = ("_around", "_everywhere", "_repeating", "_rules", "_targets", "_types")
+    __slots__ = ("_around", "_everywhere", "_of_target", "_of_type", "_repeating", "_rules")
 
     def __init__(self, rules: Sequence[T], patterns: Sequence[tuple[Sequence[str], Sequence[str]]]) -> None:
         self._rules = tuple(rules)
@@ -177,8 +177,8 @@ class RuleIndex(Generic[T]):
                 by_type += [(pattern, rule) for pattern in types]
             else:
                 by_target += [(pattern, rule) for pattern in targets]
-        self._types = _Axis(by_type)
-        self._targets = _Axis(by_target)
+        self._of_type = _finder(by_type)
+        self._of_target = _finder(by_target)
         self._repeating = len(by_type) + len(by_target) + len(self._everywhere) > len(self._rules)
         self._around: dict[str, Sequence[T]] = {}
 
@@ -188,11 +188,11 @@ class RuleIndex(Generic[T]):
         if around is None:
             around = self._find_around(target)
         if plain is not None:
-            found = self._types.find(plain)
+            found = self._of_type(plain)
         elif (forms := _forms(type_name)) is None:
             return self._rules
         else:
-            found = tuple(rule for form in forms for rule in self._types.find(form))
+            found = tuple(rule for form in forms for rule in self._of_type(form))
         if not found:
             return around
         if not around and len(found) == 1:
@@ -203,7 +203,7 @@ class RuleIndex(Generic[T]):
         """The rules that may match whatever the type. Remembered: there are many tools, and few targets."""
         around: Sequence[T] = self._rules
         if (forms := _forms(target)) is not None:
-            found = [rule for form in forms for rule in self._targets.find(form)]
+            found = [rule for form in forms for rule in self._of_target(form)]
             around = self._in_order(found + self._everywhere, once=False)
         if len(self._around) >= _TARGETS:
             self._around.clear()

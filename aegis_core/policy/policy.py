@@ -176,7 +176,12 @@ class Policy:
         type_name, target, agent, user = names
         vetted, memo, remember = self._vetted, self._memo, True
         plain = type_name if is_plain(type_name) else None
-        if plain is None or target not in vetted or agent not in vetted or user not in vetted:
+        if (
+            plain is None
+            or target not in vetted
+            or (agent is not None and agent not in vetted)
+            or (user is not None and user not in vetted)
+        ):
             refused = _refused(names)
             if refused is not None:
                 return refused
