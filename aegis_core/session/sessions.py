@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
@@ -47,6 +49,7 @@ class Sessions:
         self._lost_track = False
         self._held = 0
         self._exhausted: dict[str, int] = {}
+        _all.add(self)
 
     def get(self, session_id: str) -> SessionState:
         """A session's state."""
@@ -138,3 +141,26 @@ class Sessions:
             self._forgotten.add(hash(session_id))
         else:
             self._lost_track = True
+
+    def after_fork_in_child(self) -> None:
+        """Begin as another process: what another thread was changing at that moment is not known any more."""
+        if self._lock.locked():
+            self._lock = threading.Lock()
+            self._states.clear()
+            self._held, self._lost_track = 0, True
+        for session_id, state in list(self._states.items()):
+            if state.busy:
+                self._held -= state.counted
+                self._states[session_id] = SessionState(whole=False, begun=False, exhausted=self._exhausted.get)
+
+
+_all: weakref.WeakSet[Sessions] = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    for sessions in list(_all):
+        sessions.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

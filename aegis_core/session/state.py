@@ -69,6 +69,11 @@ class SessionState:
         """Characters held."""
         return self._user.size + sum(passages.size for passages in list(self._results.values()))
 
+    @property
+    def busy(self) -> bool:
+        """Whether some thread is in the middle of asking or telling."""
+        return self._lock.locked()
+
     # --- telling ---
 
     def add_user_text(self, text: str) -> int:

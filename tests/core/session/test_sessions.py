@@ -1,6 +1,10 @@
 """The sessions of one runtime."""
 
+import os
+import signal
 import threading
+
+import pytest
 
 from aegis_core.action import Action
 from aegis_core.record import BudgetExhausted, now_us
@@ -106,3 +110,31 @@ def test_threads_may_tell_and_ask_at_the_same_time():
         thread.join()
     assert not wrong
     assert sessions._held == sessions.get("s").size
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("whose", ["the keeper's", "a session's"])
+def test_what_another_thread_was_changing_while_the_process_forked_is_undecided_in_the_child(whose):
+    sessions = Sessions()
+    sessions.add_user_text("s1", "send it to ann@example.com")
+    sessions.add_user_text("s2", "send it to bob@example.com")
+    lock = sessions._lock if whose == "the keeper's" else sessions.get("s1")._lock
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            done.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(30)
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        answers = [sessions.get(name).origin("bob@example.com", user=True, trust=None)[0] for name in ("s1", "s2")]
+        os._exit(0 if answers == [None, None if whose == "the keeper's" else True] else 1)
+    done.set()
+    holder.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert sessions.get("s1").origin("ann@example.com", user=True, trust=None)[0] is True
