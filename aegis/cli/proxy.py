@@ -6,10 +6,13 @@ import asyncio
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
 from aegis.cli.audit_options import db_option
+from aegis.cli.proxy_http import check_upstream, http_options, listen_address, serve_http
 from aegis.clients.cage import breaches, explained
 from aegis.core.policy import Policy
 from aegis.runtime.audit import AuditLogger
@@ -18,6 +21,9 @@ from aegis_core.record import Event
 from aegis_core.runtime import Runtime
 from aegis_mcp.proxy.asking import ClientApprovalHandler
 from aegis_mcp.proxy.stdio import run_stdio
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 __all__ = ["proxy"]
 
@@ -43,7 +49,8 @@ __all__ = ["proxy"]
     help="How long a call that needs approval is held before it is answered as pending.",
 )  # fmt: skip
 @click.option("--allow-writable-policy", is_flag=True, help="Start although the server may write to our own files.")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@http_options
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def proxy(
     command: tuple[str, ...],
     policy: Path,
@@ -56,22 +63,42 @@ def proxy(
     agent: str | None,
     user: str | None,
     allow_writable_policy: bool,
+    http: bool,
+    listen: str | None,
+    upstream: str | None,
+    allow_host: tuple[str, ...],
+    allow_origin: tuple[str, ...],
 ) -> int:
-    r"""Start an MCP server and govern every tool call a client makes to it over standard input and output.
+    """Stand between an MCP client and a server, and govern every tool call.
 
     Put it in front of the server's command in the client's settings:
 
     \b
-        aegis proxy --policy policy.yaml --server filesystem -- \
+        aegis proxy --policy policy.yaml --server filesystem -- \\
             npx -y @modelcontextprotocol/server-filesystem /data
+
+    Or in front of a server that is reached over streamable HTTP, and give the client the proxy's URL:
+
+    \b
+        aegis proxy --policy policy.yaml --server search \\
+            --http --listen 127.0.0.1:8765 --upstream https://search.example/mcp
+
+    It then takes requests that are addressed to this host only, and the client's headers (Authorization) pass to the
+    server. With AEGIS_PROXY_TOKEN in its environment, clients have to bring that as a bearer token, in
+    Proxy-Authorization or in Authorization.
 
     Everything but tools/call passes untouched. A call that needs approval is asked about in the client where it can
     show a form; otherwise it is filed (see `aegis approvals`), held for a while, and then answered as pending: made
     again with the same arguments, it runs once it was approved. The policy is reloaded when its file changes.
 
-    Exit codes: the server's own; 2 if the policy or the options cannot be used, or the server may write to the policy
-    or the trail; 1 if the server could not be started; 3 if the trail cannot be written.
-    """
+    Exit codes: the server's own, with --http 0 or 130; 2 if the policy or the options cannot be used, or the server may
+    write to the policy or the trail; 1 if the server could not be started or the address not be listened on; 3 if the
+    trail cannot be written.
+    """  # noqa: D301 - the backslash-b is click's mark, a character
+    address = listen_address(listen) if http else None
+    url = check_upstream(upstream) if http else ""
+    _check_usage(command, http=http, others=bool(listen or upstream or allow_host or allow_origin))
+    name = server or (str(urlsplit(url).hostname) if http else _name(command))
     loaded = Policy.from_yaml(policy)
     within = breaches(command, loaded.sources, db, environment=os.environ)
     if within and not allow_writable_policy:
@@ -89,12 +116,30 @@ def proxy(
         )
         if within:
             runtime.record(Event("writable_policy_allowed", data={"files": [str(file) for file, _ in within]}))
-        return asyncio.run(_run(runtime, command, server or _name(command), policy))
+        if address is None:
+            relaying: Coroutine[Any, Any, int] = run_stdio(runtime, command, server=name)
+        else:
+            relaying = serve_http(runtime, name, upstream=url, address=address, hosts=allow_host, origins=allow_origin)
+        return asyncio.run(_watching(runtime, policy, relaying))
 
 
-async def _run(runtime: Runtime, command: tuple[str, ...], server: str, policy: Path) -> int:
+async def _watching(runtime: Runtime, policy: Path, relaying: Coroutine[Any, Any, int]) -> int:
     async with PolicyWatcher(runtime, policy):
-        return await run_stdio(runtime, command, server=server)
+        return await relaying
+
+
+def _check_usage(command: tuple[str, ...], *, http: bool, others: bool) -> None:
+    """Refuse what would have to be ignored.
+
+    Raises:
+        click.UsageError: The command line asks for pipes and for HTTP, or for neither.
+    """
+    if http and command:
+        raise click.UsageError("--http relays a server that runs already (--upstream); give no command")
+    if not http and others:
+        raise click.UsageError("--listen, --upstream, --allow-host and --allow-origin belong to --http")
+    if not http and not command:
+        raise click.UsageError("give the server's command after --, or --http with --listen and --upstream")
 
 
 def _name(command: tuple[str, ...]) -> str:
