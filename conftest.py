@@ -36,6 +36,7 @@ _NEEDS = {
     "openai-agents": "agents",
     "openai_agents": "agents",
     "llamaindex": "llama_index",
+    "webhooks": "httpx",
 }
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -106,7 +107,7 @@ pytest_collect_file = Sybil(
         pattern
         for name, module in _NEEDS.items()
         if find_spec(module) is None
-        for pattern in (f"docs/integrations/{name}.md", f"integrations/{name}/README.md")
+        for pattern in (f"docs/{name}.md", f"docs/integrations/{name}.md", f"integrations/{name}/README.md")
     ],
     setup=_setup,
     teardown=_teardown,

@@ -254,8 +254,8 @@ def _check_store(handler: ApprovalHandler, trail: Trail) -> None:
         name = type(handler).__name__
         raise ValueError(
             f"{name} files its requests in another place than this runtime's trail, so that its approvals could not be"
-            f" used up; give both the same: Runtime(audit_logger=trail, approval_handler={name}(trail)), and the trail first"
-            " where audit_logger is a list"
+            f" used up; give both the same, Runtime(audit_logger=trail, approval_handler={name}(trail, ...)), and where"
+            " audit_logger is a list, the trail comes first"
         )
 
 

@@ -4,6 +4,7 @@ from aegis_core.approval.asking import ApprovalHandler
 from aegis_core.approval.queue import QueueApprovalHandler
 from aegis_core.approval.simple import CallbackApprovalHandler, DenyAllApprovalHandler
 from aegis_core.approval.terminal import TerminalApprovalHandler
+from aegis_core.approval.webhook import WebhookApprovalHandler
 from aegis_core.request import ApprovalAnswer, ApprovalRequest
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "DenyAllApprovalHandler",
     "QueueApprovalHandler",
     "TerminalApprovalHandler",
+    "WebhookApprovalHandler",
 ]

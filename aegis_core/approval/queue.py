@@ -62,7 +62,7 @@ class QueueApprovalHandler:
         if request.opaque:
             names = ", ".join(request.opaque)
             return request.deny(reason=f"a stored approval cannot cover arguments passed by reference ({names})")
-        ticket = self._approvals.put(request)
+        ticket = self._file(request)
         if ticket.state != "pending" or self._wait is False:
             return self.settle(request, ticket)
         return self._later(request, ticket)
@@ -73,6 +73,9 @@ class QueueApprovalHandler:
         if ticket is not None:
             # Not here and now: this may be an event loop, and the database a disk away.
             call_in_thread(lambda: self._approvals.leave(ticket, request.call_id, "the call stopped waiting"))
+
+    def _file(self, request: ApprovalRequest) -> Ticket:
+        return self._approvals.put(request)
 
     async def _later(self, request: ApprovalRequest, ticket: Ticket) -> ApprovalAnswer:
         self._tickets[request.id] = ticket.id
