@@ -26,6 +26,9 @@ class _Commands(click.Group):
             return None
         module, attribute, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(module), attribute)
+        for each in (command, *getattr(command, "commands", {}).values()):
+            # Raw docstrings hold click's mark for a block that is not to be wrapped as two characters.
+            each.help = each.help and each.help.replace("\\b\n", "\b\n")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above

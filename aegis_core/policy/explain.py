@@ -79,7 +79,7 @@ def explain(policy: Policy, action: Action, context: Context, redactor: Redactor
                     for found in (condition.explain(action, context) for condition in rule.conditions)
                 )
                 truth = rule.holds(matched, action, context)
-                place = places.get(rule.name)
+                place = places.get(id(rule))
                 explained.append(
                     ExplainedRule(rule.name, rule.approval, rule.risk_level, truth, matched, findings, place)
                 )

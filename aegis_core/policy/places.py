@@ -29,23 +29,20 @@ class RulePlace(NamedTuple):
         return self.source if self.line is None else f"{self.source}:{self.line}"
 
 
-def rule_places(policy: Policy) -> dict[str, RulePlace]:
-    """Per rule and result rule of a policy, by its name as decisions have it, where it stands.
-
-    Of two rules of one name (merged policies may have such) it is the first, which is walked first.
-    """
-    places: dict[str, RulePlace] = {}
+def rule_places(policy: Policy) -> dict[int, RulePlace]:
+    """Where each rule and result rule of a policy's layers stands, by the rule's `id`: names may be there twice."""
+    places: dict[int, RulePlace] = {}
     parts = iter(policy.origin.parts)
     for layer in policy.layers:
-        prefix = "" if layer.name is None else f"{layer.name}/"
+        compiled = {"rules": iter(layer.rules), "results": iter(layer.results)}
         for document in layer.documents:
             part = next(parts)
             known: dict[Path, Place] = {}
             if isinstance(part, FromFile):
                 parse_yaml(part.text, part.sources[0], places=known)
-            for kind in ("rules", "results"):
-                for number, rule in enumerate(getattr(document, kind)):
+            for kind, rules in compiled.items():
+                for number in range(len(getattr(document, kind))):
                     place = known.get((kind, number))
                     line = None if place is None else place.value[0]
-                    places.setdefault(f"{prefix}{rule.name}", RulePlace(part.sources[0], line))
+                    places[id(next(rules))] = RulePlace(part.sources[0], line)
     return places
