@@ -17,6 +17,7 @@ COMMANDS = {
     "lint": ("aegis.cli.lint", "lint", "Find mistakes in policies, and what they say about tools that do not exist."),
     "proxy": ("aegis.cli.proxy", "proxy", "Govern an MCP server with no code: stand between it and its client."),
     "test": ("aegis.cli.test", "test", "Check that a policy says what its tests say, and which rules have none."),
+    "tools": ("aegis.cli.tools", "tools", "See how a server's tools differ from what was accepted, and accept them."),
     "unwrap": ("aegis.cli.wrap", "unwrap", "Take the proxy out of a client's settings again."),
     "validate": ("aegis.cli.policy", "validate", "Check policy files; every problem with file:line:column."),
     "wrap": ("aegis.cli.wrap", "wrap", "Put the proxy in front of the MCP servers in a client's settings."),

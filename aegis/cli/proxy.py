@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from aegis.cli.audit_options import db_option
+from aegis.cli.pin_options import Pinning, pin_options
 from aegis.cli.proxy_http import check_upstream, http_options, listen_address, serve_http
 from aegis.clients.cage import breaches, explained
 from aegis.core.policy import Policy
@@ -19,6 +19,7 @@ from aegis.runtime.audit import AuditLogger
 from aegis.runtime.watcher import PolicyWatcher
 from aegis_core.record import Event
 from aegis_core.runtime import Runtime
+from aegis_mcp.naming import server_name
 from aegis_mcp.proxy.asking import ClientApprovalHandler
 from aegis_mcp.proxy.stdio import run_stdio
 
@@ -49,6 +50,7 @@ __all__ = ["proxy"]
     help="How long a call that needs approval is held before it is answered as pending.",
 )  # fmt: skip
 @click.option("--allow-writable-policy", is_flag=True, help="Start although the server may write to our own files.")
+@pin_options
 @http_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def proxy(
@@ -63,6 +65,7 @@ def proxy(
     agent: str | None,
     user: str | None,
     allow_writable_policy: bool,
+    pinning: Pinning,
     http: bool,
     listen: str | None,
     upstream: str | None,
@@ -91,6 +94,10 @@ def proxy(
     show a form; otherwise it is filed (see `aegis approvals`), held for a while, and then answered as pending: made
     again with the same arguments, it runs once it was approved. The policy is reloaded when its file changes.
 
+    The tools are held against aegis.lock, beside the policy: what the server says of them when it is first seen is
+    written there, and a tool that is new or has changed since is not shown and does not run until somebody has accepted
+    it (see `aegis tools`).
+
     Exit codes: the server's own, with --http 0 or 130; 2 if the policy or the options cannot be used, or the server may
     write to the policy or the trail; 1 if the server could not be started or the address not be listened on; 3 if the
     trail cannot be written.
@@ -98,9 +105,9 @@ def proxy(
     address = listen_address(listen) if http else None
     url = check_upstream(upstream) if http else ""
     _check_usage(command, http=http, others=bool(listen or upstream or allow_host or allow_origin))
-    name = server or (str(urlsplit(url).hostname) if http else _name(command))
+    name = server or (str(urlsplit(url).hostname) if http else server_name(command))
     loaded = Policy.from_yaml(policy)
-    within = breaches(command, loaded.sources, db, environment=os.environ)
+    within = breaches(command, loaded.sources, db, environment=os.environ, settings=pinning.files(policy))
     if within and not allow_writable_policy:
         raise click.UsageError(explained(*within[0]))
     with AuditLogger(db, durable=not fast) as trail:
@@ -116,10 +123,13 @@ def proxy(
         )
         if within:
             runtime.record(Event("writable_policy_allowed", data={"files": [str(file) for file, _ in within]}))
+        view = pinning.view(runtime, name, policy)
         if address is None:
-            relaying: Coroutine[Any, Any, int] = run_stdio(runtime, command, server=name)
+            relaying: Coroutine[Any, Any, int] = run_stdio(runtime, command, server=name, view=view)
         else:
-            relaying = serve_http(runtime, name, upstream=url, address=address, hosts=allow_host, origins=allow_origin)
+            relaying = serve_http(
+                runtime, name, upstream=url, address=address, hosts=allow_host, origins=allow_origin, view=view
+            )
         return asyncio.run(_watching(runtime, policy, relaying))
 
 
@@ -140,14 +150,3 @@ def _check_usage(command: tuple[str, ...], *, http: bool, others: bool) -> None:
         raise click.UsageError("--listen, --upstream, --allow-host and --allow-origin belong to --http")
     if not http and not command:
         raise click.UsageError("give the server's command after --, or --http with --listen and --upstream")
-
-
-def _name(command: tuple[str, ...]) -> str:
-    """What people call a server: ``filesystem`` for ``npx -y @modelcontextprotocol/server-filesystem /data``."""
-    for word in command:
-        found = re.fullmatch(r"(?:@[\w.-]+/)?(?:mcp[-_])?server[-_]([\w-]+?)(?:@[\w.]+)?", word) or re.fullmatch(
-            r"(?:@[\w.-]+/)?([\w-]+?)[-_](?:mcp[-_]server|mcp|server)(?:@[\w.]+)?", word
-        )
-        if found:
-            return found[1].replace("_", "-")
-    return Path(command[0]).name

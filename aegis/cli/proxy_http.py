@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aegis_core.runtime import Runtime
+    from aegis_mcp.proxy.tools import ToolView
 
 __all__ = ["check_upstream", "http_options", "listen_address", "serve_http"]
 
@@ -83,6 +84,7 @@ async def serve_http(
     address: tuple[str, int],
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
+    view: ToolView | None = None,
 ) -> int:
     """Relay over HTTP until asked to stop.
 
@@ -108,6 +110,7 @@ async def serve_http(
             hosts=known or None,
             origins=origins,
             token=os.environ.get(TOKEN) or None,
+            view=view,
         )
         click.echo(f"aegis: relaying {upstream} at http://{_bracketed(host)}:{port}{proxy.path}", err=True)
         return await serve(proxy, listening)

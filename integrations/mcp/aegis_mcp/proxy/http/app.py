@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from aegis_core.runtime import Runtime
     from aegis_mcp.proxy.http.headers import Headers
+    from aegis_mcp.proxy.tools import ToolView
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -53,6 +54,7 @@ class HttpProxy:
         hosts: What clients may call this host (``Host``), with the port if it is not 80; None for anything.
         origins: Which web pages may use it (``Origin``).
         token: A bearer token that clients have to bring.
+        view: What clients see of the tools; None where their list passes untouched.
     """
 
     def __init__(
@@ -64,8 +66,9 @@ class HttpProxy:
         hosts: Collection[str] | None,
         origins: Collection[str] = (),
         token: str | None = None,
+        view: ToolView | None = None,
     ) -> None:
-        self._sessions = Sessions(runtime, server)
+        self._sessions = Sessions(runtime, server, view=view)
         self._url = httpx.URL(upstream)
         self.path = self._url.path
         self._hosts = None if hosts is None else {host.lower() for host in hosts}

@@ -18,6 +18,7 @@ import orjson
 from aegis_core.text import visible
 from aegis_mcp.proxy import frames
 from aegis_mcp.proxy.frames import MAX_BYTES, FrameError, dump, key_of
+from aegis_mcp.proxy.http.fetch import fetch
 from aegis_mcp.proxy.http.headers import mend, returned, value_of
 from aegis_mcp.proxy.http.outlet import EVENT_STREAM, JSON, Outlet
 from aegis_mcp.proxy.http.sse import Events
@@ -87,7 +88,8 @@ class Exchange:
         self._message, self._id = message, message.get("id") if "method" in message else None
         accepts = value_of(self._headers, b"accept") or b""
         can_ask = EVENT_STREAM in accepts or b"*/*" in accepts
-        self._way = Way(self._answer, self._go_on, ask=self._ask if can_ask else None)
+        own = partial(fetch, headers=self._headers, upstream=self._upstream)
+        self._way = Way(self._answer, self._go_on, ask=self._ask if can_ask else None, fetch=own)
         self._governing = self._relay.take(message, line, self._way)
         if self._governing is not None:
             self._governing.add_done_callback(lambda _: self._outlet.stir())

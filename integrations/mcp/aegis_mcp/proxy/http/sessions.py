@@ -10,6 +10,7 @@ from aegis_mcp.proxy.relay import Relay
 
 if TYPE_CHECKING:
     from aegis_core.runtime import Runtime
+    from aegis_mcp.proxy.tools import ToolView
 
 __all__ = ["Sessions"]
 
@@ -26,17 +27,19 @@ class Sessions:
     Args:
         runtime: Governs the calls.
         server: The server's name for the policy.
+        view: What clients see of the tools, which are the same for all of them; None where their list passes untouched.
     """
 
-    def __init__(self, runtime: Runtime, server: str) -> None:
+    def __init__(self, runtime: Runtime, server: str, *, view: ToolView | None = None) -> None:
         self._runtime = runtime
         self._server = server
+        self._view = view
         self._known: OrderedDict[bytes, tuple[Relay, float]] = OrderedDict()
 
     def find(self, session: bytes | None) -> Relay:
         """The relay of a session; one of its own for a request that belongs to none (yet)."""
         known = None if session is None else self._known.get(session)
-        relay = Relay(self._runtime, server=self._server) if known is None else known[0]
+        relay = Relay(self._runtime, server=self._server, view=self._view) if known is None else known[0]
         if session is not None:
             self.keep(session, relay)
         return relay
