@@ -1,6 +1,7 @@
 """Plain command lines: words, quotes without anything special inside, and what stands between commands.
 
-They are read by patterns and by the bash grammar of tree-sitter, which must see the same commands.
+They are read by patterns and by the bash grammar of tree-sitter, which must see the same commands. A line of bare words
+is one command to anybody; test_shell.py holds it to the same answer.
 """
 
 from __future__ import annotations
@@ -30,6 +31,13 @@ _WORD = (
 _COMMAND = re.compile(rf"({_WORD})((?:[ \t]++{_WORD})*+)[ \t]*+(?:[|&;\n)][ \t\n|&;()]*+|\Z)")
 _ARGUMENT = re.compile(_WORD)
 _QUOTE = re.compile(r"""'([^']*+)'|"([^"]*+)\"""")
+# A word and arguments none of which has a character that means anything to a shell: one command whatever the grammar,
+# unless the word itself is part of the grammar.
+_BARE = re.compile(r"([a-z][A-Za-z0-9_./+-]*+)((?: [A-Za-z0-9_./+:,@=-]++)*+)")
+_KEYWORDS = frozenset((
+    "case", "coproc", "declare", "do", "done", "elif", "else", "esac", "export", "fi", "for", "function", "if", "in",
+    "local", "readonly", "select", "then", "time", "typeset", "unset", "unsetenv", "until", "while",
+))  # fmt: skip
 _MEANINGFUL = "|&;<>()$`\\\"'{}#!~*?[] "
 
 
@@ -45,6 +53,13 @@ class LineReader:
 
     def read(self, line: str) -> list[tuple[str, str]] | str:
         """The simple commands of a plain line, each as its first word and the rest, as written; or why it is none."""
+        bare = _BARE.fullmatch(line)
+        if bare is not None and bare[1] not in _KEYWORDS:
+            return [(bare[1], bare[2])]
+        return self.read_twice(line)
+
+    def read_twice(self, line: str) -> list[tuple[str, str]] | str:
+        """The same by patterns and grammar, which must agree, however bare the line."""
         if not line.isascii() and _looks_special(line):
             return "it has a look-alike of a character that means something to a shell, or an invisible one"
         commands = _simple_commands(line)

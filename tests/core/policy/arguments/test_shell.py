@@ -246,3 +246,26 @@ def test_why_names_the_program_and_not_its_arguments() -> None:
         condition("ls").why("/bin/ls x")
         == "a program has the name of a listed one, but another path or spelling (/bin/ls)"
     )
+
+
+def test_a_line_of_bare_words_is_read_as_both_grammars_read_it() -> None:
+    from aegis_core.policy.arguments.shell_line import LineReader
+
+    reader = LineReader()
+    listing = subprocess.run(
+        [BASH or "bash", "-c", "compgen -k; compgen -b"], capture_output=True, text=True, check=True
+    )
+    words = [*listing.stdout.split(), "git", "a.b", "a-b", "typeset", "let", "test", "then", "x+", "a/b", "e1"]
+    for word in words:
+        for rest in ("", " status", " -la x=1", " a in b", " 2", " a:b,c@d +e", " do done", " fi", " --x=--y 1.2"):
+            line = word + rest
+            assert reader.read(line) == reader.read_twice(line), line
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("abz+-=./@,: 0Z_~#!", max_size=14))
+def test_bare_or_not_a_line_is_read_alike(line: str) -> None:
+    from aegis_core.policy.arguments.shell_line import LineReader
+
+    reader = LineReader()
+    assert reader.read(line) == reader.read_twice(line)
