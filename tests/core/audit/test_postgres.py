@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -25,11 +24,11 @@ from aegis_core.audit.signing import PublicKey
 from aegis_core.decision import Reservation
 from aegis_core.errors import AegisError, AuditError
 from aegis_core.record import BudgetExhausted, Event
+from tests.core.audit.killing import ROUNDS, killed
 from tests.core.audit.postgres_server import PrivateServer, binaries
 from tests.core.audit.samples import call, intent, outcome, refusal
 
 REQUIRED = bool(os.environ.get("AEGIS_REQUIRE_POSTGRES"))
-ROUNDS = int(os.environ.get("AEGIS_TEST_KILLS", "3"))
 ROOT = Path(__file__).parents[3]
 
 try:
@@ -501,38 +500,14 @@ def test_a_budget_that_is_used_up_refuses_one_of_a_group_and_not_its_neighbours(
     assert logger.verify().ok
 
 
-ACKNOWLEDGER = """
-import asyncio
-logger = AuditLogger(sys.argv[1])
-async def one():
-    while True:
-        begun = intent()
-        await logger.awrite(begun)
-        os.write(1, f"intent {begun.call_id}\\n".encode())
-        await logger.awrite(outcome(begun))
-        os.write(1, f"outcome {begun.call_id}\\n".encode())
-async def many():
-    await asyncio.gather(*(one() for _ in range(int(sys.argv[2]))))
-asyncio.run(many())
-"""
-
-
 @pytest.mark.parametrize("tasks", [1, 20])
 def test_nothing_acknowledged_is_lost_by_kill_9(url, tasks):
-    """AEGIS_TEST_KILLS=50 for the long run."""
-    said: list[str] = []
-    for _ in range(ROUNDS):
-        child = start(ACKNOWLEDGER, url, tasks)
-        said.append(child.stdout.readline())
-        time.sleep(0.05 + secrets.randbelow(150) / 1000)
-        child.send_signal(signal.SIGKILL)
-        said += child.stdout.readlines()
-        child.wait()
-    acknowledged = {tuple(line.split()) for line in said if line.endswith("\n")}
+    """Fifty writers in all; AEGIS_TEST_KILLS says another number."""
+    intents, outcomes = killed(url, tasks, ROUNDS // 2)
     with AuditLogger(url) as logger:
         statuses = {entry["call_id"]: entry["result_status"] for entry in logger.get_log()}
-        assert {call_id for _, call_id in acknowledged} <= set(statuses)
-        assert all(statuses[call_id] == "success" for kind, call_id in acknowledged if kind == "outcome")
+        assert intents <= set(statuses)
+        assert all(statuses[call_id] == "success" for call_id in outcomes)
         assert set(statuses.values()) <= {"success", "unknown", "running"}
         assert logger.verify().ok
 

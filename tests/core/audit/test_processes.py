@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aegis_core.audit import AuditLogger
+from tests.core.audit.killing import killed
 from tests.core.audit.samples import call, intent, outcome
 
 PROCESSES = int(os.environ.get("AEGIS_TEST_PROCESSES", "4"))
 CALLS = int(os.environ.get("AEGIS_TEST_CALLS", "60"))
-ROUNDS = int(os.environ.get("AEGIS_TEST_KILLS", "5"))
 
 ROOT = Path(__file__).parents[3]
 
@@ -55,47 +53,12 @@ def test_line_20_many_processes_on_one_file_lose_nothing_and_none_starves(tmp_pa
         assert logger.verify().ok
 
 
-ACKNOWLEDGER = """
-import asyncio, os
-mode, path = sys.argv[1], sys.argv[2]
-logger = AuditLogger(path)
-def said(*words):
-    os.write(1, (" ".join(words) + "\\n").encode())
-async def one():
-    while True:
-        begun = intent()
-        await logger.awrite(begun)
-        said("intent", begun.call_id)
-        await logger.awrite(outcome(begun))
-        said("outcome", begun.call_id)
-async def many():
-    await asyncio.gather(*(one() for _ in range(20)))
-if mode == "async":
-    asyncio.run(many())
-while True:
-    begun = intent()
-    logger.write(begun)
-    said("intent", begun.call_id)
-    logger.write(outcome(begun))
-    said("outcome", begun.call_id)
-"""
-
-
-@pytest.mark.parametrize("mode", ["sync", "async"])
-def test_line_12_whatever_was_acknowledged_before_a_kill_is_on_the_trail(tmp_path, mode):
-    """AEGIS_TEST_KILLS=50 for the long run."""
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("tasks", [0, 20], ids=["plain", "20 tasks"])
+def test_line_12_whatever_was_acknowledged_before_a_kill_is_on_the_trail(tmp_path, tasks):
+    """Fifty writers; AEGIS_TEST_KILLS says another number."""
     path = tmp_path / "audit.db"
-    intents: set[str] = set()
-    outcomes: set[str] = set()
-    for number in range(ROUNDS):
-        child = start(ACKNOWLEDGER, mode, path)
-        assert child.stdout is not None
-        child.stdout.readline()
-        time.sleep(0.01 + 0.017 * number % 0.2)
-        child.send_signal(signal.SIGKILL)
-        for line in child.communicate()[0].splitlines():
-            kind, call_id = line.split()
-            (intents if kind == "intent" else outcomes).add(call_id)
+    intents, outcomes = killed(str(path), tasks)
     with AuditLogger(path) as logger:
         entries = {entry["call_id"]: entry["result_status"] for entry in logger.get_log()}
         assert intents <= set(entries)
