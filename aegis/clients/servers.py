@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from aegis.clients.jsontext import Edit, Member, Node, after_gap, apply, quoted
+from aegis.clients.entries import taken_out
+from aegis.clients.jsontext import Edit, Node, after_gap, apply, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -153,18 +154,10 @@ def unwrapped(text: str, server: Server) -> str:
     original = args.items[own]
     edits = [Edit(command.start, command.end, text[original.start : original.end])]
     if words[at + 1] == "--server" and own + 1 == len(args.items):
-        edits.append(_without(server.entry.members or (), "args"))
+        keys = [member.key for member in server.entry.members or ()]
+        edits.append(taken_out(text, server.entry, keys.index("args")))
     else:
         end = after_gap(text, original.end)
         followed = text[end : end + 1] == ","  # by an argument, or as editors allow it by nothing
         edits.append(Edit(args.start + 1, end + 1 if followed else original.end, ""))
     return apply(text, edits)
-
-
-def _without(members: tuple[Member, ...], key: str) -> Edit:
-    """Take a member out, with the comma that it came with."""
-    at = next(number for number, member in enumerate(members) if member.key == key)
-    if at:
-        return Edit(members[at - 1].value.end, members[at].value.end, "")
-    following = members[1].start if len(members) > 1 else members[0].value.end
-    return Edit(members[0].start, following, "")

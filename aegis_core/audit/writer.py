@@ -6,7 +6,6 @@ commits all of them in one transaction and waits for the disk once. Between proc
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -135,6 +134,8 @@ class Writer:
 
     async def arun(self, job: Job) -> Any:
         """Do a job and wait, without blocking the event loop. A cancellation is raised after the job has ended."""
+        import asyncio  # noqa: PLC0415 - costs as much as three interpreter starts, and a hook has no event loop
+
         if self._closed:
             self._refuse()
         loop = asyncio.get_running_loop()
