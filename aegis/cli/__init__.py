@@ -1,9 +1,11 @@
 """The ``aegis`` command. One file a group of commands, loaded when it is run.
 
-Here stands only what every run needs; `group` loads click.
+Here stands only what every run needs: a hook answers for every call an agent makes, and loads neither click nor rich.
 """
 
 from __future__ import annotations
+
+import sys
 
 __all__ = ["COMMANDS", "main"]
 
@@ -14,11 +16,12 @@ COMMANDS = {
     "check": ("aegis.cli.policy", "check", "Ask a policy about one call, and why."),
     "db": ("aegis.cli.db", "db", "Look after the database of the trail."),
     "demo": ("aegis.cli.demo", "demo", "See it work: a real MCP server, a scripted agent, a policy, a trail."),
+    "hook": ("aegis.cli.hook", "hook", "Govern Claude Code's own tools, which no proxy sees."),
     "lint": ("aegis.cli.lint", "lint", "Find mistakes in policies, and what they say about tools that do not exist."),
     "proxy": ("aegis.cli.proxy", "proxy", "Govern an MCP server with no code: stand between it and its client."),
+    "unwrap": ("aegis.cli.wrap", "unwrap", "Take the proxy out of a client's settings again."),
     "test": ("aegis.cli.test", "test", "Check that a policy says what its tests say, and which rules have none."),
     "tools": ("aegis.cli.tools", "tools", "See how a server's tools differ from what was accepted, and accept them."),
-    "unwrap": ("aegis.cli.wrap", "unwrap", "Take the proxy out of a client's settings again."),
     "validate": ("aegis.cli.policy", "validate", "Check policy files; every problem with file:line:column."),
     "wrap": ("aegis.cli.wrap", "wrap", "Put the proxy in front of the MCP servers in a client's settings."),
 }
@@ -26,6 +29,10 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command line; every error becomes a sentence on standard error and an exit code."""
+    if sys.argv[1:3] == ["hook", "claude-code"]:
+        from aegis.clients.claude_code.hook import answer  # noqa: PLC0415 - the only thing a hook loads
+
+        answer(sys.argv[3:])
     from aegis.cli.group import run  # noqa: PLC0415 - loads click
 
     run()
