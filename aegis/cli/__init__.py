@@ -14,6 +14,7 @@ COMMANDS = {
     "approvals": ("aegis.cli.approvals", "approvals", "See what waits for a person's yes, and answer it."),
     "audit": ("aegis.cli.audit", "audit", "Look at the audit trail."),
     "check": ("aegis.cli.policy", "check", "Ask a policy about one call, and why."),
+    "console": ("aegis.cli.console", "console", "Answer calls and see everything, in a browser."),
     "db": ("aegis.cli.db", "db", "Look after the database of the trail."),
     "demo": ("aegis.cli.demo", "demo", "See it work: a real MCP server, a scripted agent, a policy, a trail."),
     "hook": ("aegis.cli.hook", "hook", "Govern Claude Code's own tools, which no proxy sees."),
