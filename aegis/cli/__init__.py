@@ -19,10 +19,11 @@ COMMANDS = {
     "demo": ("aegis.cli.demo", "demo", "See it work: a real MCP server, a scripted agent, a policy, a trail."),
     "hook": ("aegis.cli.hook", "hook", "Govern Claude Code's own tools, which no proxy sees."),
     "lint": ("aegis.cli.lint", "lint", "Find mistakes in policies, and what they say about tools that do not exist."),
+    "packs": ("aegis.cli.packs", "packs", "Ready-made policies for well-known MCP servers."),
     "proxy": ("aegis.cli.proxy", "proxy", "Govern an MCP server with no code: stand between it and its client."),
-    "unwrap": ("aegis.cli.wrap", "unwrap", "Take the proxy out of a client's settings again."),
     "test": ("aegis.cli.test", "test", "Check that a policy says what its tests say, and which rules have none."),
     "tools": ("aegis.cli.tools", "tools", "See how a server's tools differ from what was accepted, and accept them."),
+    "unwrap": ("aegis.cli.wrap", "unwrap", "Take the proxy out of a client's settings again."),
     "validate": ("aegis.cli.policy", "validate", "Check policy files; every problem with file:line:column."),
     "wrap": ("aegis.cli.wrap", "wrap", "Put the proxy in front of the MCP servers in a client's settings."),
 }

@@ -89,6 +89,20 @@ def test_importing_aegis_loads_no_framework_no_parser_and_no_web_stack(bare: Env
     assert not FRAMEWORKS_AND_PARSERS.intersection(loaded)
 
 
+def test_the_packs_are_in_the_wheel_with_their_tests_and_a_policy_may_include_one(wheel: Path, bare: Environment):
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("aegis/packs/")}
+    policies = {name for name in names if not name.endswith(".aegis-test.yaml")}
+    assert len(policies) >= 9
+    assert names - policies == {name.replace(".yaml", ".aegis-test.yaml") for name in policies}
+    listed = {line.split()[0] for line in bare.aegis("packs", "list").splitlines()}
+    assert listed == {Path(name).stem for name in policies}
+    (bare.folder / "policy.yaml").write_text('version: "1"\ninclude: [memory]\n', encoding="utf-8")
+    assert "memory_reads" in bare.aegis("check", "policy.yaml", "read_graph", "memory", "--expect", "auto")
+    assert "1 approval" in bare.aegis(
+        "test", str(next(bare.folder.rglob("memory.aegis-test.yaml"))), "--fail-under", "100"
+    )
+
+
 def test_both_ways_to_start_the_command_line_tell_the_version(wheel: Path, bare: Environment):
     version = wheel.name.split("-")[1]
     assert version in bare.aegis("--version")

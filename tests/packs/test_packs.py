@@ -10,8 +10,10 @@ import pytest
 
 from aegis import Action, Policy, Runtime
 from aegis.testing import MemoryAuditLogger, ScriptedApprovalHandler
+from aegis.workbench.lint import lint
 from aegis.workbench.policytest import run_test_file
 from aegis.workbench.testfile import read_test_file
+from aegis.workbench.tools import read_tools
 from aegis_core.policy.packs import FOLDER, options, pack_names, pack_path
 from aegis_core.record import Intent, Refusal
 
@@ -57,6 +59,10 @@ def test_a_packs_tests_hold_and_cover_every_rule(pack: str) -> None:
     report = run_test_file(own_tests(pack))
     assert [(case.name, case.misses) for case in report.cases if not case.ok] == []
     assert report.coverage.missing == []
+
+
+def test_lint_finds_nothing_in_a_pack_with_the_tools_of_its_server(pack: str) -> None:
+    assert lint([pack_path(pack)], servers=[read_tools(f"{pack}={TOOLS / pack}.json")]) == []
 
 
 def test_every_tool_of_the_real_server_is_decided_by_a_rule_with_a_name(pack: str) -> None:
