@@ -115,8 +115,8 @@ def loose(line: bytes) -> Any:
 def dump(message: Message | list[Any]) -> bytes:
     """One message as one line."""
     try:
-        return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-    except UnicodeEncodeError:  # a lone surrogate: only the escaped form can carry it
+        return orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # orjson refuses lone surrogates, which only the escaped form can carry, and long integers
         return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -41,11 +42,18 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         AegisError: The address cannot be listened on.
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named because asyncio switches off Nagle's algorithm only where it is; with it, answers take 40 ms.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
+        if sys.platform != "win32":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(2048)
     except OSError as error:
+        listening.close()
         raise AegisError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    return listening
 
 
 async def serve(proxy: HttpProxy, listening: socket.socket) -> int:
