@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "FrozenDict",
@@ -310,34 +311,38 @@ def canonical(value: Any) -> bytes:
     Dicts are sorted by key; every value carries its type and length, so ``1``, ``1.0``, ``True`` and ``"1"`` differ,
     and so do a list and a tuple. An opaque value contributes its type and identity only: never bind an approval to it.
     """
-    return b"".join(_canonical(value))
+    parts: list[bytes] = []
+    _canonical(value, parts)
+    return b"".join(parts)
 
 
-def _canonical(value: Any) -> Iterator[bytes]:
+def _canonical(value: Any, parts: list[bytes]) -> None:
     kind = type(value)
     if kind is str:
         data = value.encode("utf-8", "surrogatepass")
-        yield b"s%d:" % len(data)
-        yield data
+        parts.append(b"s%d:%b" % (len(data), data))
     elif value is None:
-        yield b"n"
+        parts.append(b"n")
     elif kind is bool:
-        yield b"t" if value else b"f"
+        parts.append(b"t" if value else b"f")
     elif kind is int:
         # hex(): decimal conversion of huge integers is quadratic and limited by the interpreter.
-        yield b"i" + hex(value).encode() + b";"
+        parts.append(b"i%b;" % hex(value).encode())
     elif kind is float:
-        yield b"d" + (b"nan" if math.isnan(value) else value.hex().encode()) + b";"
+        parts.append(b"d%b;" % (b"nan" if math.isnan(value) else value.hex().encode()))
     elif kind is FrozenDict or kind is dict:
-        yield b"{%d:" % len(value)
-        for key, item in sorted(((canonical(key), item) for key, item in value.items()), key=lambda pair: pair[0]):
-            yield key
-            yield from _canonical(item)
+        parts.append(b"{%d:" % len(value))
+        for key, item in sorted([(canonical(key), item) for key, item in value.items()], key=_first):
+            parts.append(key)
+            _canonical(item, parts)
     elif kind is FrozenList or kind is list or kind is tuple:
-        yield (b"(%d:" if kind is tuple else b"[%d:") % len(value)
+        parts.append((b"(%d:" if kind is tuple else b"[%d:") % len(value))
         for item in value:
-            yield from _canonical(item)
+            _canonical(item, parts)
     else:
         source = value.value if kind is Opaque else value
         label = f"{_type_name(source)}@{id(source):x}".encode("utf-8", "surrogatepass")
-        yield b"o%d:" % len(label) + label
+        parts.append(b"o%d:%b" % (len(label), label))
+
+
+_first = itemgetter(0)

@@ -19,6 +19,7 @@ from aegis_core.audit.job import Job, settle, wake
 from aegis_core.errors import AuditError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Sequence
 
 __all__ = ["Writer"]
@@ -69,6 +70,10 @@ class Database(Protocol):
         ...
 
 
+_Waiting = deque[tuple[float, Job]]
+"""Until when whoever asked for a job waits, and the job, in order."""
+
+
 class Writer:
     """The one way into a `Database`, for any number of threads and event loops.
 
@@ -86,6 +91,7 @@ class Writer:
         self._closed = False
         self._failure: AuditError | None = None
         self._forking = False
+        self._waiting: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting] = weakref.WeakKeyDictionary()
         self._start_afresh()
         _writers.add(self)
 
@@ -132,6 +138,19 @@ class Writer:
             self._expire(job)
         return job.outcome()
 
+    def try_run(self, job: Job) -> bool:
+        """Do a job here and now, if the caller need not wait for anybody else; False, and nothing happened, otherwise.
+
+        Raises:
+            AuditError: It could not be done.
+        """
+        if self._closed:
+            self._refuse()
+        if not self._durable or not self._run_alone(job):
+            return False
+        job.outcome()
+        return True
+
     async def arun(self, job: Job) -> Any:
         """Do a job and wait, without blocking the event loop. A cancellation is raised after the job has ended."""
         import asyncio  # noqa: PLC0415 - costs as much as three interpreter starts, and a hook has no event loop
@@ -142,7 +161,11 @@ class Writer:
         job.future = loop.create_future()
         self._queue.append(job)
         self._ring()
-        timer = loop.call_later(PATIENCE, self._expire, job)
+        waiting = self._waiting.get(loop)
+        if waiting is None:
+            waiting = self._waiting[loop] = deque()
+            loop.call_later(PATIENCE, self._look_after, loop, waiting)
+        waiting.append((loop.time() + PATIENCE, job))
         cancelled: asyncio.CancelledError | None = None
         while not job.settled:
             try:
@@ -150,7 +173,8 @@ class Writer:
             except asyncio.CancelledError as error:
                 cancelled = error
                 job.future = loop.create_future()
-        timer.cancel()
+        while waiting and waiting[0][1].settled:
+            waiting.popleft()
         if cancelled is not None:
             raise cancelled
         return job.outcome()
@@ -233,9 +257,22 @@ class Writer:
         job.fail(AuditError(f"the audit trail {self._database.path!r} is busy: not written within {PATIENCE:g} s"))
         wake([job])
 
+    def _look_after(self, loop: asyncio.AbstractEventLoop, waiting: _Waiting) -> None:
+        """One timer for all that wait on an event loop: one for each would cost more than the writing."""
+        now = loop.time()
+        while waiting and (waiting[0][1].settled or waiting[0][0] <= now):
+            job = waiting.popleft()[1]
+            if not job.settled:
+                self._expire(job)
+        if waiting:
+            loop.call_at(waiting[0][0], self._look_after, loop, waiting)
+        else:
+            self._waiting.pop(loop, None)
+
     def _ring(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it rings already
-            self._bell.release()
+        if self._bell.locked():  # else it rings already
+            with contextlib.suppress(RuntimeError):  # somebody else was faster
+                self._bell.release()
         if self._thread is None:
             with self._guard:
                 if self._thread is None:

@@ -20,7 +20,7 @@ from psycopg.pq import TransactionStatus
 
 from aegis_core.audit.chain import GENESIS, link
 from aegis_core.audit.chains import latest_cuts
-from aegis_core.audit.postgres.schema import LOCKS, Session, connect, describe, prepare, storable
+from aegis_core.audit.postgres.schema import LOCKS, Session, connect, describe, prepare, without_nul
 from aegis_core.audit.render import COLUMNS, SHAPES, Row, render
 from aegis_core.audit.transaction import Transaction, chained
 from aegis_core.errors import AuditError
@@ -69,7 +69,7 @@ class PostgresTransaction(Transaction):
 
     def add(self, row: Row) -> int:
         """Put a rendered row on the chain; return its number."""
-        row = tuple(map(storable, row))
+        row = without_nul(row)
         self._seq += 1
         self._hash = link(self._hash, (self._seq, self.writer, *row))
         self._waiting.setdefault(COLUMNS, []).append((self._seq, self.writer, *row, self._hash))
@@ -193,7 +193,7 @@ class PostgresDatabase:
     def _append(self, session: Session, job: Job, row: Row) -> None:
         """Write one row by one statement, which is its own transaction: what a lone caller needs nearly always."""
         number, last = self._head
-        new, columns, values = chained(last, number + 1, self._writer, tuple(map(storable, row)))
+        new, columns, values = chained(last, number + 1, self._writer, without_nul(row))
         self._end(session, _INSERT[columns], values, _Doubt([job], self._head, (number + 1, new)))
 
     def _end(self, session: Session, sql: str, values: Sequence[Any], doubt: _Doubt) -> None:
@@ -292,7 +292,7 @@ class PostgresDatabase:
                 intent.call_id, now_us(), ResultStatus.CANCELLED, 0, intent.action, intent.decision, error=_CALLED_OFF
             )
             number, last = self._head
-            row = tuple(map(storable, render(outcome, None, self._digest)))
+            row = without_nul(render(outcome, None, self._digest))
             new, columns, values = chained(last, number + 1, self._writer, row)
             self._unwanted.pop(0)  # in doubt it may be missing, but never be there twice
             self._end(session, _INSERT[columns], values, _Doubt([], self._head, (number + 1, new)))

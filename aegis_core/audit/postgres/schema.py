@@ -22,7 +22,21 @@ from aegis_core.errors import AuditError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LOCKS", "VERSION", "Session", "connect", "describe", "place", "prepare", "storable", "upgrade", "version"]
+    from aegis_core.audit.render import Row
+
+__all__ = [
+    "LOCKS",
+    "VERSION",
+    "Session",
+    "connect",
+    "describe",
+    "place",
+    "prepare",
+    "storable",
+    "upgrade",
+    "version",
+    "without_nul",
+]
 
 VERSION = 1
 LOCKS = 0x41454749
@@ -129,6 +143,12 @@ def _dialect(sql: str) -> bytes:
 def storable(value: Any) -> Any:
     """A value that PostgreSQL can store: its text knows no NUL."""
     return value.replace("\0", "\u2400") if type(value) is str else value
+
+
+def without_nul(row: Row) -> Row:
+    """A row that PostgreSQL can store: nearly every row is one already."""
+    texts = [value for value in row if type(value) is str]
+    return tuple(map(storable, row)) if "\0" in "".join(texts) else row
 
 
 def place(url: str) -> str:

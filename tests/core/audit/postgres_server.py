@@ -23,10 +23,17 @@ def binaries() -> Path | None:
 
 
 class PrivateServer:
-    """A server of our own, in a temporary folder, on a free port of the loopback."""
+    """A server of our own, in a temporary folder, on a free port of the loopback.
 
-    def __init__(self, programs: Path) -> None:
+    Args:
+        programs: Where its programs are.
+        durable: Whether it waits for its disk. No test cuts the power, so it need not: killed processes leave what they
+            wrote.
+    """
+
+    def __init__(self, programs: Path, *, durable: bool = False) -> None:
         self._programs = programs
+        self._fsync = "on" if durable else "off"
         # Not in pytest's folder: root's is closed to the user the server runs as.
         self.folder = Path(tempfile.mkdtemp(prefix="aegis-postgres-"))
         self._user = self._another_user()
@@ -44,8 +51,8 @@ class PrivateServer:
         return f"postgresql://{SUPERUSER}@127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        # No test cuts the power, so the server need not wait for the disk: killed processes leave what they wrote.
-        settings = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        settings = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
+        settings += f" -c fsync={self._fsync}"
         log = str(self.folder / "log")
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-o", settings, "-l", log, "-w", "start")
 
