@@ -24,15 +24,17 @@ from aegis_core.text import visible
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["opened", "settings_argument", "unwrap", "wrap"]
+__all__ = ["chosen", "client_option", "opened", "unwrap", "wrap"]
 
 
-def settings_argument(command: Callable[..., object]) -> Callable[..., object]:
+client_option = click.option(
+    "--client", type=click.Choice(CLIENTS), help="The settings of this client's user, wherever they are."
+)
+
+
+def _settings_argument(command: Callable[..., object]) -> Callable[..., object]:
     """Give a command the file it is about: by path, or by the client whose file it is."""
-    command = click.option(
-        "--client", type=click.Choice(CLIENTS), help="The settings of this client's user, wherever they are."
-    )(command)
-    return click.argument("path", required=False, type=click.Path(path_type=Path))(command)
+    return click.argument("path", required=False, type=click.Path(path_type=Path))(client_option(command))
 
 
 _server = click.option("--server", "only", multiple=True, metavar="NAME", help="Only this server; repeat for more.")
@@ -41,7 +43,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print what became 
 
 
 @click.command()
-@settings_argument
+@_settings_argument
 @click.option(
     "--policy",
     envvar="AEGIS_POLICY",
@@ -96,7 +98,7 @@ def wrap(
         within = breaches(command, sources, trail, environment=server.environment, settings=settings)
         return explained(*within[0]) if within else None
 
-    new, fates = wrap_all(file.text, _chosen(file, only), program=own_program(), options=options, refusal=refusal)
+    new, fates = wrap_all(file.text, chosen(file, only), program=own_program(), options=options, refusal=refusal)
     if new != file.text and not dry_run:
         if not (file.backup.exists() and any(server.behind for server in servers(parse(file.text)))):
             file.keep()
@@ -106,7 +108,7 @@ def wrap(
 
 
 @click.command()
-@settings_argument
+@_settings_argument
 @_server
 @_dry_run
 @_json
@@ -124,7 +126,7 @@ def unwrap(path: Path | None, client: str | None, *, only: tuple[str, ...], dry_
     used.
     """
     file = opened(path, client)
-    new, fates = unwrap_all(file.text, _chosen(file, only))
+    new, fates = unwrap_all(file.text, chosen(file, only))
     if new != file.text and not dry_run:
         data = file.encoded(new)
         file.replace(data)
@@ -156,7 +158,7 @@ def opened(path: Path | None, client: str | None) -> SettingsFile:
     return file
 
 
-def _chosen(file: SettingsFile, only: tuple[str, ...]) -> list[Server]:
+def chosen(file: SettingsFile, only: tuple[str, ...]) -> list[Server]:
     """The servers asked for."""
     found = servers(parse(file.text))
     if not found:

@@ -22,7 +22,7 @@ from aegis.clients.jsontext import Edit, Node, after_gap, apply, quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Server", "servers", "unwrapped", "wrapped"]
+__all__ = ["Server", "option", "servers", "unwrapped", "wrapped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +161,13 @@ def unwrapped(text: str, server: Server) -> str:
         followed = text[end : end + 1] == ","  # by an argument, or as editors allow it by nothing
         edits.append(Edit(args.start + 1, end + 1 if followed else original.end, ""))
     return apply(text, edits)
+
+
+def option(options: Sequence[str], name: str) -> str | None:
+    """The value of one of the proxy's options; None if it is not given."""
+    for at, word in enumerate(options):
+        if word == name and at + 1 < len(options):
+            return options[at + 1]
+        if word.startswith(name + "="):
+            return word.partition("=")[2]
+    return None

@@ -46,7 +46,7 @@ def installed(text: str, command: str) -> str:
         AegisError: They are no settings that the hook can be put in.
     """
     text = uninstalled(text)
-    handler = {"type": "command", "command": command, "timeout": TIMEOUT, "onFailure": "block"}
+    handler: dict[str, object] = {"type": "command", "command": command, "timeout": TIMEOUT, "onFailure": "block"}
     if _object(parse(text), "the settings").get("hooks") is None:
         arrays = ", ".join(f"{quoted(event)}: [{_entry(handler, None)}]" for event in EVENTS)
         return apply(text, [appended(text, parse(text), f'"hooks": {{{arrays}}}')])
