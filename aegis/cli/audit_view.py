@@ -13,7 +13,7 @@ from aegis_core.audit.render import timestamp
 from aegis_core.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import Console
     from rich.table import Table
@@ -32,6 +32,7 @@ __all__ = [
     "write_entries",
     "write_entry",
     "write_json",
+    "write_table",
 ]
 
 FORMATS = ("table", "json", "jsonl", "csv")
@@ -198,6 +199,14 @@ def follow_line(entry: dict[str, Any]) -> Text:
         _text(orjson.dumps(entry["action_params"]).decode(), 80),
         _text(entry["error"] or entry["matched_rule"], 60),
     ))  # fmt: skip
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A plain table; the first column is text, the others are numbers, of which 0 is left out."""
+    table = _table(*columns, right=tuple(columns[1:]))
+    for first, *numbers in rows:
+        table.add_row(_text(first, 60), *(_text(number or "") for number in numbers))
+    console().print(table)
 
 
 def totals(groups: list[dict[str, Any]]) -> dict[str, Any]:
