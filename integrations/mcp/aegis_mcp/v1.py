@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from aegis_mcp.serving import SERVING, Serving
+
 if TYPE_CHECKING:
     from aegis_mcp.tool_calls import ToolCalls
 
@@ -15,6 +17,7 @@ __all__ = ["govern_server", "govern_session", "lowlevel"]
 _mcp: Any = import_module("mcp")
 _types: Any = import_module("mcp.types")
 _server: Any = import_module("mcp.server.lowlevel")
+_requests: Any = import_module("mcp.server.lowlevel.server")
 _fastmcp: Any = import_module("mcp.server.fastmcp")
 
 
@@ -104,7 +107,12 @@ class _Handler:
             sent = reply = _wire(answer)
             return reply
 
-        result = await self.calls.call(wire["params"], send)
+        context = _requests.request_ctx.get()
+        serving_before = SERVING.set(Serving(context.session, context.request_id))
+        try:
+            result = await self.calls.call(wire["params"], send)
+        finally:
+            SERVING.reset(serving_before)
         return answer if result is sent else _types.ServerResult(_types.CallToolResult.model_validate(result))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -11,6 +12,9 @@ from mcp.server.lowlevel import Server
 from mcp.server.mcpserver import MCPServer
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel
+
+from aegis_mcp.proxy.rounds import Rounds
+from aegis_mcp.serving import SERVING, Serving, in_rounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,5 +132,17 @@ class _Middleware:
                 return result.model_dump(by_alias=True, mode="json", exclude_none=True)
             return result  # type: ignore[no-any-return]
 
-        envelope = _ENVELOPE if context.protocol_version in MODERN_PROTOCOL_VERSIONS else None
-        return await self.calls.call(context.params or {}, send, envelope=envelope)
+        modern = context.protocol_version in MODERN_PROTOCOL_VERSIONS
+        serving = Serving(context.session, context.request_id, modern=modern)
+        serving_before = SERVING.set(serving)
+        try:
+            params = dict(context.params or {})
+            if not modern:
+                return await self.calls.call(params, send)
+            trail = getattr(self.calls.runtime.approval_handler, "asks_in_results_of", None)
+            if trail is None:
+                return await self.calls.call(params, send, envelope=_ENVELOPE)
+            governed = partial(self.calls.call, send=send, envelope=_ENVELOPE)
+            return await in_rounds(serving, Rounds(trail.digest), params, governed)
+        finally:
+            SERVING.reset(serving_before)

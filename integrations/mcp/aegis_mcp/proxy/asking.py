@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_core.approval.queue import QueueApprovalHandler
 from aegis_core.approval.store import ApprovalStore
-from aegis_core.approval.terminal import describe_request
 from aegis_core.errors import ApprovalError
+from aegis_mcp.form import form, said
 from aegis_mcp.proxy.relay import CALL
 
 if TYPE_CHECKING:
@@ -23,20 +23,6 @@ if TYPE_CHECKING:
     from aegis_mcp.proxy.relay import Judged
 
 __all__ = ["ClientApprovalHandler"]
-
-_FORM = {
-    "type": "object",
-    "properties": {
-        "decision": {
-            "type": "string",
-            "title": "May this call run?",
-            "enum": ["deny", "approve"],
-            "description": "approve: it runs once, exactly as shown. deny: it does not run.",
-        },
-        "reason": {"type": "string", "title": "Why (optional)"},
-    },
-    "required": ["decision"],
-}
 
 
 class ClientApprovalHandler:
@@ -60,47 +46,27 @@ class ClientApprovalHandler:
                 if call.relay.modern:
                     return await asyncio.to_thread(self._by_rounds, request, call)
                 if call.way.ask is not None:
-                    reply = await call.relay.ask_client(call.way.ask, "elicitation/create", _form(request))
-                    approved, approver, reason = _read(reply.get("result"), call.relay.client_name)
-                    said = request.approve if approved else request.deny
-                    return said(approver=approver, reason=reason)
+                    reply = await call.relay.ask_client(call.way.ask, "elicitation/create", form(request))
+                    approved, approver, reason = said(reply.get("result"), call.relay.client_name)
+                    return (request.approve if approved else request.deny)(approver=approver, reason=reason)
         answer = await asyncio.to_thread(self._queue.ask, request)
         return answer if not hasattr(answer, "__await__") else await answer
 
     def _by_rounds(self, request: ApprovalRequest, call: Judged) -> ApprovalAnswer:
         """Take what the call brings along as the answer to its request; have the client asked if there is nothing."""
         ticket = self._approvals.put(request)
-        said = call.approval
-        if ticket.state == "pending" and said is not None and said.request_id == ticket.id:
-            approved, approver, reason = _read(said.reply, call.relay.client_name)
+        brought = call.approval
+        if ticket.state == "pending" and brought is not None and brought.request_id == ticket.id:
+            approved, approver, reason = said(brought.reply, call.relay.client_name)
             with contextlib.suppress(ApprovalError):  # somebody else was faster, or it has expired: as it stands now
                 self._approvals.answer(
                     ticket.id, approved=approved, approver=approver, via="elicitation", reason=reason
                 )
             ticket = self._approvals.get(ticket.id)
         if ticket.state == "pending":
-            call.ask(ticket.id, _form(request))
+            call.ask(ticket.id, form(request))
         return self._queue.settle(request, ticket)
 
     def withdraw(self, request: ApprovalRequest) -> None:
         """The call no longer waits."""
         self._queue.withdraw(request)
-
-
-def _form(request: ApprovalRequest) -> dict[str, Any]:
-    return {"message": describe_request(request).strip(), "requestedSchema": _FORM}
-
-
-def _read(result: Any, client: str | None) -> tuple[bool, str, str | None]:
-    """What the person said: yes or no, who, why. Only the form's own ``approve``, sent off by the person, is a yes."""
-    approver = f"elicitation:{client or 'client'}"
-    if not isinstance(result, dict):
-        return False, approver, "the client could not ask"
-    action, content = result.get("action"), result.get("content")
-    content = content if isinstance(content, dict) else {}
-    reason = content.get("reason")
-    reason = reason if isinstance(reason, str) and reason else None
-    approved = action == "accept" and content.get("decision") == "approve"
-    if not approved and reason is None and action == "cancel":
-        reason = "the form was closed unanswered"
-    return approved, approver, reason
