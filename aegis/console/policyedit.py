@@ -15,10 +15,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from aegis.console.policies import action_of, judged_at
 from aegis.errors import ApprovalError
+from aegis.workbench.insertion import NoPlace, insert_rule
 
 if TYPE_CHECKING:
     from aegis.core.policy import Policy
@@ -101,7 +100,10 @@ def change_for(policy: Policy, path: Path, ticket: Ticket, rule: dict[str, Any])
         raise ApprovalError(f"the policy does not come from {path}")
     if any(known.name == rule["name"] for known in policy.rules):
         raise ApprovalError(f"the policy already has a rule {rule['name']!r}")
-    after = _inserted(before, rule, ticket.request["rule"])
+    try:
+        after = insert_rule(before, rule, ticket.request["rule"])
+    except NoPlace as error:
+        raise ApprovalError(str(error)) from None
     changed = policy.rebuilt({**policy.origin.texts(), path: after})
     if _meaning(changed, without=rule["name"]) != _meaning(policy, without=None):
         raise ApprovalError(f"the rule cannot be added to {path.name} without changing something else; add it by hand")
@@ -142,59 +144,3 @@ def _meaning(policy: Policy, *, without: str | None) -> list[Any]:
         said.append([rule.document for rule in layer.rules if rule.name != without])
         said += [document.model_copy(update={"rules": ()}) for document in layer.documents]
     return said
-
-
-def _inserted(text: str, rule: dict[str, Any], asking: str) -> str:
-    """The text with the rule before the one that asked, or at the end if the default did."""
-    root = yaml.compose(text, Loader=yaml.CSafeLoader)
-    items = next((value for key, value in _pairs(root) if key.value == "rules"), None)
-    newline = "\r\n" if "\r\n" in text else "\n"
-    if not isinstance(items, yaml.SequenceNode):
-        own = newline.join(["rules:", *_block(rule, "  ")])
-        return text.rstrip() + newline + newline + own + newline
-    place = next((item for item in items.value if _name_of(item) == asking), None)
-    if place is None and asking != "<default>":
-        raise ApprovalError(f"the rule {asking!r} does not stand in this file itself; add a rule by hand")
-    if items.flow_style:
-        return _inserted_in_flow(text, rule, items, place)
-    return _inserted_in_block(text, rule, items, place, newline)
-
-
-def _inserted_in_flow(text: str, rule: dict[str, Any], items: Any, place: Any) -> str:
-    own = yaml.safe_dump(rule, default_flow_style=True, sort_keys=False, width=1 << 20).strip()
-    if place is not None:
-        at = place.start_mark.index
-        return f"{text[:at]}{own}, {text[at:]}"
-    at = items.value[-1].end_mark.index if items.value else items.start_mark.index + 1
-    comma = ", " if items.value else ""
-    return f"{text[:at]}{comma}{own}{text[at:]}"
-
-
-def _inserted_in_block(text: str, rule: dict[str, Any], items: Any, place: Any, newline: str) -> str:
-    lines = text.splitlines()
-    if place is not None:
-        at = place.start_mark.line
-        while not lines[at].lstrip().startswith("-"):  # the dash may stand on a line of its own
-            at -= 1
-        while at > 0 and lines[at - 1].lstrip().startswith("#"):  # what is said about a rule stays with it
-            at -= 1
-    else:
-        at = items.end_mark.line
-        while not lines[at - 1].strip() or lines[at - 1].lstrip().startswith("#"):
-            at -= 1
-    block = _block(rule, " " * items.start_mark.column)
-    done = [*lines[:at], *block, *([""] if place is not None and at < len(lines) else []), *lines[at:]]
-    return newline.join(done) + newline
-
-
-def _block(rule: dict[str, Any], indent: str) -> list[str]:
-    own = yaml.safe_dump([rule], sort_keys=False, default_flow_style=None, width=1 << 20)
-    return [indent + line for line in own.splitlines()]
-
-
-def _pairs(node: Any) -> list[tuple[Any, Any]]:
-    return node.value if isinstance(node, yaml.MappingNode) else []
-
-
-def _name_of(item: Any) -> str | None:
-    return next((value.value for key, value in _pairs(item) if key.value == "name"), None)
