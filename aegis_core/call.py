@@ -212,7 +212,13 @@ def governed_call(
         intent = Intent(call_id, now_us(), action, decision, policy_digest, terms.enforced, answer)
         written = yield intent
         if written.error is None:
-            return (yield from _execute(intent, terms))
+            started = now_us()
+            outcome = yield Execute(intent)
+            record, result = _ended(intent, outcome, started, terms)
+            written = yield record
+            if outcome.error is not None or written.error is not None:
+                _passes_on(outcome, written)
+            return result
         if isinstance(written.error, GrantUnavailable):
             if resumed is not None:
                 status, reason = ResultStatus.DENIED, "denied: its approval was used up, was withdrawn or has lapsed"
@@ -238,19 +244,14 @@ def _judge(action: Action, terms: Terms, caution: Callable[[], Caution | None]) 
     return (decision if said is None else decision.under(said)), policy_digest
 
 
-def _execute(intent: Intent, terms: Terms) -> Generator[Step, Outcome, Result]:
-    """Run the tool and record how it ended. The intent is on disk by now."""
-    started = now_us()
-    outcome = yield Execute(intent)
-    record, result = _ended(intent, outcome, started, terms)
-    written = yield record
-    # The effect has happened: a failure to write is dealt with below us, and the caller gets the result. A cancellation
-    # that came while it was written comes out with the record on disk.
-    if outcome.error is not None or written.error is not None:
-        for error in (outcome.error, written.error):
-            if error is not None and not isinstance(error, Exception):
-                raise error
-    return result
+def _passes_on(outcome: Outcome, written: Outcome) -> None:
+    """Let a cancellation go on its way, now that how the call ended is on record.
+
+    The effect has happened: a failure to write is dealt with below us, and the caller gets the result.
+    """
+    for error in (outcome.error, written.error):
+        if error is not None and not isinstance(error, Exception):
+            raise error
 
 
 def _recall(action: Action) -> Generator[Step, Outcome, None]:

@@ -134,12 +134,13 @@ class Database:
         except sqlite3.IntegrityError:
             self._head = None
             return False
-        self._committed(connection, (seq + 1, new))
+        self._committed(connection, (seq + 1, new), look=job.lasting)
         return True
 
-    def _committed(self, connection: sqlite3.Connection, head: tuple[int, bytes]) -> None:
+    def _committed(self, connection: sqlite3.Connection, head: tuple[int, bytes], *, look: bool = True) -> None:
         self._head = head
-        self._check_files()
+        if look:  # not after a lone outcome, which is nothing without its intent: the next intent will look
+            self._check_files()
         self._commits += 1
         if self._commits == _WAL_AFTER:
             self._stretch_wal(connection)
