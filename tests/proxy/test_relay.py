@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aegis import Policy
-from aegis.testing import MemoryAuditLogger
 from aegis_core.approval.simple import CallbackApprovalHandler
+from aegis_core.audit.sqlite import AuditLogger
 from aegis_mcp.proxy.asking import ClientApprovalHandler
 from aegis_mcp.proxy.relay import CALL
 from tests.proxy.wire import Wire, call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 async def test_a_permitted_call_reaches_the_server_as_it_was_judged_and_its_answer_the_client_byte_for_byte() -> None:
@@ -326,9 +327,9 @@ def _elicits(answer: dict[str, Any]) -> Callable[[Wire], None]:
     ],
 )
 async def test_a_client_that_can_show_a_form_is_asked_and_only_its_approve_is_a_yes(
-    answer: dict[str, Any], status: str
+    answer: dict[str, Any], status: str, tmp_path: Path
 ) -> None:
-    wire = Wire(handler=ClientApprovalHandler(MemoryAuditLogger()))
+    wire = Wire(handler=ClientApprovalHandler(AuditLogger(tmp_path / "never_made.db")))
     wire.send(
         {
             "jsonrpc": "2.0",
