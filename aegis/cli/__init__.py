@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": ("aegis.cli.demo", "demo", "See it work: a real MCP server, a scripted agent, a policy, a trail."),
     "doctor": ("aegis.cli.doctor", "doctor", "See whether servers really run through the proxy, and what to mend."),
     "hook": ("aegis.cli.hook", "hook", "Govern Claude Code's own tools, which no proxy sees."),
+    "init": ("aegis.cli.init", "init", "Draft a policy for an MCP server from its tools, and pin them."),
     "lint": ("aegis.cli.lint", "lint", "Find mistakes in policies, and what they say about tools that do not exist."),
     "packs": ("aegis.cli.packs", "packs", "Ready-made policies for well-known MCP servers."),
     "proxy": ("aegis.cli.proxy", "proxy", "Govern an MCP server with no code: stand between it and its client."),
