@@ -216,8 +216,7 @@ def governed_call(
             outcome = yield Execute(intent)
             record, result = _ended(intent, outcome, started, terms)
             written = yield record
-            if outcome.error is not None or written.error is not None:
-                _passes_on(outcome, written)
+            _passes_on(outcome, written)
             return result
         if isinstance(written.error, GrantUnavailable):
             if resumed is not None:
