@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": ("aegis.cli.doctor", "doctor", "See whether servers really run through the proxy, and what to mend."),
     "hook": ("aegis.cli.hook", "hook", "Govern Claude Code's own tools, which no proxy sees."),
     "init": ("aegis.cli.init", "init", "Draft a policy for an MCP server from its tools, and pin them."),
+    "diff": ("aegis.cli.diff", "diff", "What changed in meaning between two policies, with calls that show it."),
     "lint": ("aegis.cli.lint", "lint", "Find mistakes in policies, and what they say about tools that do not exist."),
     "packs": ("aegis.cli.packs", "packs", "Ready-made policies for well-known MCP servers."),
     "proxy": ("aegis.cli.proxy", "proxy", "Govern an MCP server with no code: stand between it and its client."),

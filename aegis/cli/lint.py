@@ -78,6 +78,9 @@ def lint(
     for file in files:
         if not file.is_file():
             raise click.UsageError(f"{visible(str(file))}: there is no such file")
+    policies = [file for file in files if not file.name.endswith(".aegis-test.yaml")]
+    if not policies:
+        raise click.UsageError("these are test files, which `aegis test` runs; name a policy file")
     command: tuple[str, ...] | None = ctx.meta.get("command")
     try:
         servers = [read_tools(given) for given in tools]
@@ -93,8 +96,8 @@ def lint(
             return 3
     elif server is not None:
         raise click.UsageError("--server is for a server whose command follows --; for a file, write --tools NAME=FILE")
-    found = find(files, servers=servers, layered=layers)
-    _print(found, "json" if as_json else form, len(files))
+    found = find(policies, servers=servers, layered=layers)
+    _print(found, "json" if as_json else form, len(policies))
     return 1 if any(finding.level is not Level.INFO for finding in found) else 0
 
 

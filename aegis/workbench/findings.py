@@ -134,8 +134,8 @@ CODES: dict[str, Code] = {
     ),
     "AEG017": Code(
         _W,
-        "rule of a layer never makes a difference",
-        "The strictest layer wins, and another layer is stricter about every call this rule decides.",
+        "layers contradict each other",
+        "The strictest layer wins: what this rule says is never the answer.",
         "Remove the rule, or talk to whoever keeps the other layer.",
     ),
     "AEG018": Code(

@@ -115,7 +115,7 @@ def _walk(lists: Sequence[Patterns], within: Patterns | None) -> Iterator[tuple[
     kept = None if within is None else [patterns.index(pattern) for pattern in within]
     steps = [(character, [_able(automaton, character) for automaton in automata]) for character in _alphabet(patterns)]
     start = tuple([1] * len(automata))
-    seen = {start}
+    seen: set[tuple[int, ...]] = set()  # not the start: nothing read and something read are not the same
     queue: deque[tuple[tuple[int, ...], str]] = deque([(start, "")])
     while queue:
         states, text = queue.popleft()

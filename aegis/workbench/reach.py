@@ -72,17 +72,20 @@ class ReachIndex:
         self._reaches = reaches
         self._axes = [_Beginnings((reach[axis], n) for n, reach in enumerate(reaches)) for axis in (0, 1)]
 
-    def meeting(self, reach: Reach, *, limit: int) -> list[int] | None:
+    def meeting(self, reach: Reach, *, before: int | None = None, limit: int = 400) -> list[int] | None:
         """The places of the rules that may certainly match a call that ``reach`` does, in order.
 
-        None if more than ``limit`` would have to be looked at.
+        Args:
+            reach: What they are to meet.
+            before: Only rules before this place.
+            limit: How many rules may be looked at; None comes back if that is not enough.
         """
         counts = [axis.count(patterns) for axis, patterns in zip(self._axes, reach[:2], strict=True)]
-        if min(counts) > limit * 4:
+        if min(counts) > limit:
             return None
         best = counts.index(min(counts))
-        found = [n for n in self._axes[best].find(reach[best]) if meets(self._reaches[n], reach)]
-        return found if len(found) <= limit else None
+        found = self._axes[best].find(reach[best])
+        return [n for n in found if (before is None or n < before) and meets(self._reaches[n], reach)]
 
 
 class _Beginnings:
