@@ -3,9 +3,9 @@
 - A ``python`` block runs, after the ones before it in its document.
 - A ``yaml`` or ``json`` block whose first line is a comment naming a file (``# policy.yaml``) is written there; every
   ``yaml`` block that begins with ``version:`` must load as a policy.
-- In a ``console`` block, every ``$ aegis ...`` line runs; it must not fail, and output shown below it (``...`` for
-  anything) must be what it printed. A line ending in ``# exit N`` must exit with N. Other commands (``pip``, ``make``)
-  are for reading; their own tests run them.
+- In a ``console`` block, every ``$ aegis ...`` line runs, with the document's folder as ``~``; it must not fail, and
+  output shown below it (``...`` for anything) must be what it printed. A line ending in ``# exit N`` must exit with N.
+  Other commands (``pip``, ``make``) are for reading; their own tests run them.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def _data(example: Example) -> None:
     text = str(example.parsed)
     named = _FILE.match(text)
     if named:
+        Path(named[1]).parent.mkdir(parents=True, exist_ok=True)
         Path(named[1]).write_text(text[named.end() :], encoding="utf-8")
 
 
@@ -64,13 +65,14 @@ def _console(example: Example) -> None:
         words = shlex.split(command, comments=True)
         if words[:1] != ["aegis"] or any(word in ("|", "&&", ">", "&") for word in words):
             continue
+        words = [str(Path.cwd() / word[2:]) if word.startswith("~/") else word for word in words]  # as a shell does
         code = re.search(r"# exit (\d+)$", command)
         ran = subprocess.run(  # noqa: S603 - our own documentation's commands
             [sys.executable, "-m", "aegis", *words[1:]],
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"},
+            env=_environment(),
             timeout=120,
             check=False,
         )
@@ -79,6 +81,13 @@ def _console(example: Example) -> None:
         if expected.strip():
             said = ran.stdout + ran.stderr
             assert doctest.OutputChecker().check_output(expected, said, _FLAGS), f"{where}\nprinted:\n{said}"
+
+
+def _environment() -> dict[str, str]:
+    """A reader's: his home is the folder of the document, and nothing is set up yet."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AEGIS_", "CLAUDE_", "XDG_"))}
+    home = str(Path.cwd())
+    return {**kept, "HOME": home, "USERPROFILE": home, "APPDATA": home, "COLUMNS": "120", "NO_COLOR": "1"}
 
 
 def _setup(namespace: dict[str, Any]) -> None:
