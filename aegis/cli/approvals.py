@@ -104,7 +104,7 @@ def watch(approver: str, db: str) -> int:
     """Watch calls come in, and answer them by key.
 
     j and k move, a approves, d denies, s shows all of a call, q leaves. Without a terminal, a line is written for every
-    call that begins to wait.
+    call that begins to wait, and another when it was answered, withdrawn or has expired.
     """
     from aegis.cli.approvals_watch import follow, watch_screen  # noqa: PLC0415 - only the screen needs it
 

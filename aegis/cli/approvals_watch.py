@@ -1,4 +1,4 @@
-"""The live screen of ``aegis approvals watch``, and what it is without a terminal: a line for every call that waits."""
+"""The live screen of ``aegis approvals watch``, and what it is without a terminal: a line for every change."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ _KEYS = "j/k move   a approve   d deny   s show   q leave"
 
 
 def follow(logger: AuditLogger) -> int:
-    """Write a line for every call that begins to wait, until interrupted."""
-    store, watch, seen = ApprovalStore(logger), logger.watch(), set[str]()
+    """Write a line for every call that begins to wait, and for what became of it, until interrupted."""
+    store, watch, waiting = ApprovalStore(logger), logger.watch(), set[str]()
     try:
         while True:
-            for ticket in store.requests(pending=True):
-                if ticket.id not in seen:
-                    seen.add(ticket.id)
-                    click.echo(line(ticket))
-                    sys.stdout.flush()
+            now = store.requests(pending=True)
+            ended = waiting.difference(ticket.id for ticket in now)
+            for ticket in [*store.many(sorted(ended)), *(ticket for ticket in now if ticket.id not in waiting)]:
+                click.echo(line(ticket))
+            sys.stdout.flush()
+            waiting = {ticket.id for ticket in now}
             watch.wait(1.0)  # a change is noticed a moment before it can be read: look again in any case
     finally:
         watch.close()
@@ -57,9 +58,11 @@ class _Screen:
 
     def refresh(self) -> None:
         """Read what waits; the chosen request stays chosen."""
-        current = self.chosen
+        current, before = self.chosen, {ticket.id for ticket in self._tickets}
         self._tickets = self._store.requests(pending=True)
         ids = [ticket.id for ticket in self._tickets]
+        if gone := before.difference(ids):  # answered, withdrawn or expired, here or elsewhere
+            self._note = ", ".join(_became(ticket) for ticket in self._store.many(sorted(gone)))
         if current is not None and current.id in ids:
             self._chosen = ids.index(current.id)
         self._chosen = max(0, min(self._chosen, len(ids) - 1))
@@ -80,11 +83,12 @@ class _Screen:
     def answer(self, ticket: Ticket, *, approved: bool, reason: str | None) -> None:
         """Answer a request; what became of it is shown below the table."""
         try:
-            done = self._store.answer(ticket.id, approved=approved, approver=self._approver, via="cli", reason=reason)
-            self._note = f"{done.state}: {visible(done.request['type'])} ({done.id[-8:]})"
+            self._store.answer(ticket.id, approved=approved, approver=self._approver, via="cli", reason=reason)
         except ApprovalError as error:
+            self.refresh()
             self._note = visible(str(error))
-        self.refresh()
+        else:
+            self.refresh()
 
     def render(self) -> RenderableType:
         """The whole screen."""
@@ -94,6 +98,12 @@ class _Screen:
         if self._open and self.chosen is not None:
             parts += [Text(""), details(self.chosen)]
         return Group(*parts, Text(""), Text(self._note or _KEYS, style="dim"))
+
+
+def _became(ticket: Ticket) -> str:
+    """What became of a request that no longer waits."""
+    by = f" by {visible(ticket.approver)}" if ticket.approver else ""
+    return f"{ticket.state}{by}: {visible(ticket.request['type'])} ({ticket.id[-8:]})"
 
 
 def watch_screen(logger: AuditLogger, approver: str) -> int:

@@ -239,6 +239,8 @@ class ApprovalStore:
 
     def many(self, ids: Sequence[str]) -> list[Ticket]:
         """Those of some approvals that exist."""
+        if not ids:
+            return []
         marks = ", ".join("?" * len(ids))
         return self._select(f"WHERE id IN ({marks})", ids)
 

@@ -122,7 +122,7 @@ def test_whoever_asked_cannot_answer(run: Any, ids: list[str]) -> None:
     assert "asked for this call" in err
 
 
-def test_watch_without_a_terminal_writes_a_line_for_every_call_that_waits(ids: list[str]) -> None:
+def test_watch_without_a_terminal_writes_a_line_for_every_call_that_waits_and_what_became_of_it(ids: list[str]) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "aegis", "approvals", "watch"],
         stdout=subprocess.PIPE,
@@ -136,7 +136,12 @@ def test_watch_without_a_terminal_writes_a_line_for_every_call_that_waits(ids: l
         with AuditLogger() as trail:
             runtime = Runtime(policy=ASK, audit_logger=trail, approval_handler=QueueApprovalHandler(trail, wait=False))
             runtime.run(Action("late", "chat", {}), lambda _: None)
-        assert "late on chat" in process.stdout.readline()
+            assert " pending late on chat" in process.stdout.readline()
+            late = ApprovalStore(trail).requests(pending=True)[-1]
+            ApprovalStore(trail).answer(ids[0], approved=True, approver="ann", via="test")
+            assert f"{ids[0]} approved " in process.stdout.readline()
+            ApprovalStore(trail).leave(late.id, late.call_id, "the call stopped waiting")
+            assert f"{late.id} withdrawn late on chat" in process.stdout.readline()
     finally:
         process.terminate()
         process.wait()
@@ -173,11 +178,11 @@ def test_on_a_terminal_calls_are_answered_by_key(ids: list[str]) -> None:
         press("looks right\n")
         until("Run it once")
         press("y\n")
-        until("approved: write_file")
+        until("approved by ann: write_file")
         press("d")
         until("Reason, or empty")
         press("no\n")
-        until("denied: say")
+        until("denied by ann: say")
         press("q")
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 0
@@ -187,3 +192,21 @@ def test_on_a_terminal_calls_are_answered_by_key(ids: list[str]) -> None:
         first, second = (ApprovalStore(trail).get(request) for request in ids)
     assert (first.state, first.reason, first.approver) == ("approved", "looks right", "ann")
     assert (second.state, second.reason) == ("denied", "no")
+
+
+def test_what_nobody_waits_for_any_more_is_shown_as_withdrawn_or_expired(
+    run: Any, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Runtime, "request_lifetime", 0.01)
+    with AuditLogger() as trail:
+        first = ApprovalStore(trail).get(ids[0])
+        ApprovalStore(trail).leave(first.id, first.call_id, "the call stopped waiting")
+        runtime = Runtime(policy=ASK, audit_logger=trail, approval_handler=QueueApprovalHandler(trail, wait=False))
+        brief = runtime.run(Action("brief", "chat", {}), lambda _: None).request_id
+    time.sleep(0.02)
+    assert [request["id"] for request in json.loads(run("list", "--json")[1])] == ids[1:], "neither waits any more"
+    shown = {request["id"]: request["state"] for request in json.loads(run("list", "--all", "--json")[1])}
+    assert (shown[ids[0]], shown[str(brief)]) == ("withdrawn", "expired")
+    assert "the call stopped waiting" in run("show", ids[0])[1]
+    code, _, said = run("approve", str(brief))
+    assert (code, "has expired; the call has to be made again" in said) == (1, True)
