@@ -61,6 +61,28 @@ def test_it_drafts_a_policy_that_validates_and_pins_the_tools(tmp_path: Path) ->
     assert (again.returncode, "policy.yaml is there already" in again.stderr) == (2, True)
 
 
+def shown_in_the_documentation(command: str) -> list[str]:
+    """The lines below a command in docs/tools.md."""
+    page = (Path(__file__).parents[2] / "docs" / "tools.md").read_text("utf-8")
+    block = page.partition(f"$ {command}\n")[2].partition("```")[0]
+    return block.splitlines()
+
+
+def test_what_the_documentation_shows_is_what_it_prints(tmp_path: Path) -> None:
+    notes, home = tmp_path / "notes", tmp_path / "home"
+    notes.mkdir()
+    home.mkdir()
+    ran = aegis(home, "init", "--server", "filesystem", "--", *server(tmp_path), str(notes))
+    said = ran.stdout.replace(str(notes), "/home/alice/notes").splitlines()
+    command = "init -- npx -y @modelcontextprotocol/server-filesystem /home/alice/notes"
+    assert said == shown_in_the_documentation(f"aegis {command}")
+    page = (Path(__file__).parents[2] / "docs" / "tools.md").read_text("utf-8")
+    first, _, second = page.partition("  - name: run_unasked_within_limits\n")[2].partition("```")[0].partition("...\n")
+    text = (home / "policy.yaml").read_text("utf-8").replace(str(notes), "/home/alice/notes")
+    assert f"  - name: run_unasked_within_limits\n{first}" in text
+    assert second in text
+
+
 def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     first = aegis(tmp_path, "init", "--server", "files", "--allow-path", "/srv/x", "--", *server(tmp_path))
     assert first.returncode == 0
