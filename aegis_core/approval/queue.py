@@ -65,6 +65,7 @@ class QueueApprovalHandler:
         ticket = self._file(request)
         if ticket.state != "pending" or self._wait is False:
             return self.settle(request, ticket)
+        self._tickets[request.id] = ticket.id  # now: a call may stop waiting before the answer is awaited
         return self._later(request, ticket)
 
     def withdraw(self, request: ApprovalRequest) -> None:

@@ -233,6 +233,18 @@ async def test_a_server_that_answers_twice_or_with_a_strangers_id_is_heard_once(
     assert [answer["result"]["content"][0]["text"] for answer in wire.said] == ["first"]
 
 
+async def test_what_the_server_says_after_an_answer_does_not_overtake_it() -> None:
+    wire = Wire(silent=True)
+    wire.send(call(1), call(2), {"jsonrpc": "2.0", "id": 3, "method": "ping"})
+    await wire.settle()
+    wire.answer(2, {"content": []})
+    wire.relay.from_server(b'{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{}}\n')
+    wire.answer(1, {"content": []})
+    wire.answer(3, {})
+    await wire.settle()
+    assert [message.get("id") for message in wire.said] == [2, None, 1, 3]
+
+
 async def test_a_server_cannot_answer_a_call_that_still_waits_for_a_person() -> None:
     async def never(_request: Any) -> bool:
         await asyncio.sleep(60)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from aegis_core.approval.queue import QueueApprovalHandler
@@ -49,8 +50,15 @@ class ClientApprovalHandler:
                     reply = await call.relay.ask_client(call.way.ask, "elicitation/create", form(request))
                     approved, approver, reason = said(reply.get("result"), call.relay.client_name)
                     return (request.approve if approved else request.deny)(approver=approver, reason=reason)
-        answer = await asyncio.to_thread(self._queue.ask, request)
-        return answer if not hasattr(answer, "__await__") else await answer
+        filing = asyncio.ensure_future(asyncio.to_thread(self._queue.ask, request))
+        try:
+            answer = await asyncio.shield(filing)
+        except asyncio.CancelledError:
+            (filed,) = await asyncio.gather(filing, return_exceptions=True)  # only what was filed can be withdrawn
+            if inspect.iscoroutine(filed):
+                filed.close()
+            raise
+        return await answer if inspect.isawaitable(answer) else answer
 
     def _by_rounds(self, request: ApprovalRequest, call: Judged) -> ApprovalAnswer:
         """Take what the call brings along as the answer to its request; have the client asked if there is nothing."""

@@ -142,6 +142,7 @@ class Relay:
         self._lists: dict[Key, Any] = {}  # the cursors of the lists of tools that are on their way
         self.rounds = Rounds(runtime.audit_logger.digest)
         self._way = way
+        self._homeward = Lane(_nobody if way is None else way.back)
         # Requests of the client that the server has not answered; without a future if they merely pass.
         self._open: dict[Key, tuple[Way, asyncio.Future[Answer] | None]] = {}
         self._governing: dict[Key, asyncio.Task[None]] = {}
@@ -316,10 +317,23 @@ class Relay:
         Returns:
             If it ends a call: the task that writes that down and then answers the client.
         """
-        if back is None:
-            assert self._way is not None
-            back = self._way.back
         message = frames.loose(line)
+        if isinstance(message, list):
+            for entry in message:
+                self.from_server(dump(entry), back)
+            return None
+        if back is not None:
+            return self._hear(message, line, back)
+        # What the server says after an answer does not overtake it while the outcome is written down.
+        place = self._homeward.place()
+        ending = self._hear(message, line, place.send)
+        if ending is None:
+            place.drop()
+        else:
+            ending.add_done_callback(lambda _: place.drop())
+        return ending
+
+    def _hear(self, message: Any, line: bytes, back: Back) -> asyncio.Task[None] | None:
         if isinstance(message, dict):
             if "method" in message or message.get("id") is None:
                 if message.get("method") == LIST_CHANGED and self._view is not None and self._view.pins is not None:
@@ -327,9 +341,6 @@ class Relay:
                 back(_ended(line))  # a request or a notification; or an error that answers no request in particular
             else:
                 return self._answer(message, _ended(line), back)
-        elif isinstance(message, list):
-            for entry in message:
-                self.from_server(dump(entry), back)
         elif line.strip():
             shown = visible(line[:200].decode("utf-8", "replace"))
             _log.warning("the server wrote a line that is no message; it was not passed on: %s", shown)
@@ -442,6 +453,10 @@ def refusal(problem: FrameError) -> Message:
     """What the client hears about a message that is not forwarded."""
     _log.warning("a message of the client was refused: %s", visible(str(problem)))
     return frames.error(problem.id, problem.code, f"refused by Aegis: {problem}")
+
+
+def _nobody(_data: bytes) -> None:
+    raise AssertionError("every message of this connection brings its own way back")
 
 
 def _say(back: Back, message: Message) -> None:

@@ -43,7 +43,7 @@ def listen(host: str, port: int) -> socket.socket:
         AegisError: The address cannot be listened on.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio switches off Nagle's algorithm only where it is; with it, answers take 40 ms.
+    # The protocol is named: only then asyncio switches off the algorithm of Nagle, with which answers take 40 ms.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform != "win32":
