@@ -44,7 +44,14 @@ def validate(files: tuple[Path, ...], *, as_json: bool) -> int:
             code = max(code, 1 if file.is_file() else 2)
             report["ok"] = False
             report["problems"] = [
-                {"message": p.message, "line": p.line, "column": p.column, "rule": p.rule, "key": p.key}
+                {
+                    "message": p.message,
+                    "file": p.source,  # an included one, perhaps
+                    "line": p.line,
+                    "column": p.column,
+                    "rule": p.rule,
+                    "key": p.key,
+                }
                 for p in error.problems
             ]
         reports.append(report)
@@ -56,7 +63,8 @@ def validate(files: tuple[Path, ...], *, as_json: bool) -> int:
         if report["ok"]:
             click.echo(f"{name}: {click.style('valid', fg='green')}, {report['rules']} rules")
         for problem in report["problems"]:
-            where = name if problem["line"] is None else f"{name}:{problem['line']}:{problem['column']}"
+            where = visible(problem["file"])
+            where += "" if problem["line"] is None else f":{problem['line']}:{problem['column']}"
             click.echo(f"{where}: {click.style('error', fg='red')}: {visible(problem['message'])}")
     return code
 
@@ -180,6 +188,7 @@ def _as_json(explanation: Explanation) -> dict[str, Any]:
                 "approval": rule.approval.value,
                 "truth": rule.truth,
                 "matched": rule.matched,
+                "place": None if rule.place is None else str(rule.place),
                 "conditions": [
                     {"condition": found.condition, "value": found.value, "truth": found.truth, "why": found.why}
                     for found in rule.findings

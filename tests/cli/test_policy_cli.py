@@ -159,6 +159,19 @@ def test_mistakes_are_answered_with_a_sentence_and_exit_code_2(
     assert "Traceback" not in err
 
 
+def test_problems_and_rules_of_included_files_are_named_with_their_own_place(run: Any, tmp_path: Path) -> None:
+    policy, other = tmp_path / "policy.yaml", tmp_path / "other.yaml"
+    policy.write_text('version: "1"\ninclude: other.yaml\n')
+    other.write_text('version: "1"\nrules:\n  - {name: reads, match: {type: read}, aproval: auto}\n')
+    code, out, _ = run("validate", policy)
+    assert code == 1
+    assert out.startswith(f"{other}:3:40: error: rule 'reads': unknown key 'aproval'")
+    assert json.loads(run("validate", policy, "--json")[1])[0]["problems"][0]["file"] == str(other)
+    other.write_text(other.read_text().replace("aproval", "approval"))
+    assert f"  true      reads [auto] ({other}:3)\n" in run("check", policy, "read", "fs")[1]
+    assert json.loads(run("check", policy, "read", "fs", "--json")[1])["rules"][0]["place"] == f"{other}:3"
+
+
 def test_help_names_every_command_and_the_exit_codes(run: Any) -> None:
     code, out, _ = run("--help")
     assert code == 0
