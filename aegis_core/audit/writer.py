@@ -33,6 +33,9 @@ GROUP = 1_000
 PATIENCE = 10.0
 """Seconds a caller waits for a turn before its call is refused."""
 _LINGER = 0.005
+"""Seconds the thread waits for more records before it writes a group, in the mode that does not wait for the disk."""
+_SYNC_LATER = 0.02
+"""Seconds until the disk has an outcome that nobody waits for. The next intent takes it along if it comes before."""
 _RETRY = 0.25
 
 
@@ -289,7 +292,8 @@ class Writer:
                 self._bell.acquire()
             self._resting = False
             if not self._closed and (not self._durable or (self._unsynced and not self._queue)):
-                self._bell.acquire(timeout=_LINGER)  # more will come; whoever waits for an answer rings
+                # More will come; whoever waits for an answer rings.
+                self._bell.acquire(timeout=_SYNC_LATER if self._durable else _LINGER)
             if self._queue:
                 self._grouping = True  # or callers that write inline would overtake the group for ever
                 self._write_group()
