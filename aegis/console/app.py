@@ -14,7 +14,6 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from aegis import __version__
 from aegis.console import actions, entrance, pages
 from aegis.console.chain import Chain
 from aegis.console.drawing import Drawing
@@ -61,7 +60,7 @@ class Console:
     public_key: str | None = None
     announce: Callable[[str], None] = lambda _: None
     attempts: Attempts = field(default_factory=Attempts)
-    drawing: Drawing = field(default_factory=lambda: Drawing(__version__))
+    drawing: Drawing = field(default_factory=Drawing)
     figures: Remembered = field(default_factory=Remembered)
     sessions: Sessions = field(init=False)
     trail: AuditLogger = field(init=False)

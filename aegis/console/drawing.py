@@ -30,13 +30,9 @@ STATES = {
 
 
 class Drawing:
-    """Makes HTML of things.
+    """Makes HTML of things."""
 
-    Args:
-        version: Goes into the addresses of scripts and style sheets, so that a new release brings new ones.
-    """
-
-    def __init__(self, version: str) -> None:
+    def __init__(self) -> None:
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("aegis.console"),
             autoescape=True,
@@ -45,7 +41,7 @@ class Drawing:
             lstrip_blocks=True,
         )
         known: dict[str, Any] = self._templates.globals  # jinja2's type names only what stands there from the start
-        known.update({"version": version, "STATES": STATES, "KINDS": NAMES, "plot": plot, "leaves": leaves})
+        known.update({"STATES": STATES, "KINDS": NAMES, "plot": plot, "leaves": leaves})
         self._templates.filters.update(
             {"v": marked, "visible": visible, "brief": brief, "when": when, "day": day, "age": age, "word": word}
         )

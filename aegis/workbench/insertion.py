@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = ["DEFAULT", "NoPlace", "insert_rule", "set_approval"]
+
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]{3,}")
 
 DEFAULT = "<default>"
 """What stands for the place after all rules."""
@@ -66,7 +69,7 @@ def _rules(text: str) -> Any:
 
 
 def _inserted_in_flow(text: str, rule: Mapping[str, Any], items: Any, place: Any) -> str:
-    own = yaml.safe_dump(dict(rule), default_flow_style=True, sort_keys=False, width=1 << 20).strip()
+    own = _dumped(dict(rule), flow=True).strip()
     if place is not None:
         at = place.start_mark.index
         return f"{text[:at]}{own}, {text[at:]}"
@@ -92,8 +95,28 @@ def _inserted_in_block(text: str, block: list[str], items: Any, place: Any, newl
 
 
 def _block(rule: Mapping[str, Any], indent: str, comments: Sequence[str]) -> list[str]:
-    own = yaml.safe_dump([dict(rule)], sort_keys=False, default_flow_style=None, width=1 << 20)
+    own = _dumped([dict(rule)], flow=None)
     return [indent + line for line in (*(f"# {comment}" for comment in comments), *own.splitlines())]
+
+
+class _Quoting(yaml.SafeDumper):
+    """Leaves no word plain that somebody may read as something else: ``n``, ``no``, ``12e3``, ``18:00``."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - pyyaml's signature
+        """Write everything out: a policy has no anchors."""
+        return True
+
+
+def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    plain = _PLAIN.fullmatch(text) and text.lower() not in ("true", "false", "null")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+
+
+_Quoting.add_representer(str, _quoted)
+
+
+def _dumped(value: Any, *, flow: bool | None) -> str:
+    return yaml.dump(value, Dumper=_Quoting, sort_keys=False, default_flow_style=flow, width=1 << 20)
 
 
 def _pairs(node: Any) -> list[tuple[Any, Any]]:

@@ -36,7 +36,7 @@ SOON = (datetime.now(UTC) + timedelta(days=1)).isoformat(timespec="seconds")
 def ticket(action: Action, rule: str, *, floors: tuple[str, ...] = ()) -> Ticket:
     """A request as if it had been filed."""
     asked = {
-        "type": action.type, "target": action.target, "params": dict(action.params), "agent": action.agent,
+        "type": action.type, "target": action.target, "params": action.arguments(), "agent": action.agent,
         "user": action.user, "session_id": None, "description": "", "rule": rule, "risk": "MEDIUM", "reason": "",
         "floors": list(floors), "policy_digest": "", "not_bound": [],
     }  # fmt: skip
@@ -286,6 +286,33 @@ def test_names_that_look_like_patterns_are_taken_literally(tmp_path: Path) -> No
     policy = changed(text, Action("do[1]*", "a?", {"x": 1}), "ask", {"x": "exact"}, tmp_path)
     assert approval(policy, Action("do[1]*", "a?", {"x": 1})) == "auto"
     assert approval(policy, Action("do1", "ab", {"x": 1})) == "approve"
+
+
+_WORDS = [
+    "n",
+    "no",
+    "18:00",
+    "12e3",
+    "0x1",
+    "~",
+    "",
+    "true",
+    "null",
+    "a: b",
+    "- x",
+    "#",
+    "\x1b\u202e",
+    "\u00e9",
+    "=",
+    "<<",
+]
+
+
+@pytest.mark.parametrize("text", _WORDS)
+def test_no_word_is_read_as_something_else(text: str, tmp_path: Path) -> None:
+    call = Action("write_file", "no", {"n": text, "yes": [text, {"off": text}]})
+    policy = changed(POLICY, call, "ask_before_writing", {"n": "exact", "yes": "exact"}, tmp_path)
+    assert approval(policy, call) == "auto"
 
 
 _values = st.one_of(

@@ -35,4 +35,4 @@ box.addEventListener("change", () => {
   events = new EventSource(`/audit/events?${box.dataset.query}`);
   events.addEventListener("trail", (event) => update(JSON.parse(event.data)));
 });
-window.addEventListener("pagehide", () => events?.close());
+for (const end of ["pagehide", "leaving"]) window.addEventListener(end, () => events?.close());

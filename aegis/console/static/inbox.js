@@ -24,9 +24,12 @@ async function show(id, { focus = false } = {}) {
   chosen = id;
   mark(id);
   const number = ++asked;
+  // Until the chosen call is there nothing can be answered: not the one that is still shown.
+  if (panel.querySelector(".call")?.dataset.id !== id) panel.inert = true;
   const html = await send("GET", `/requests/${encodeURIComponent(id)}/panel`);
   if (number !== asked) return; // another one was chosen meanwhile
   panel.replaceChildren(parts(html));
+  panel.inert = false;
   panel.scrollTop = 0;
   wire(panel, { done: answered });
   showAges();
@@ -42,6 +45,7 @@ const choose = (id, options) => show(id, options).catch((error) => toast(error.m
 
 function close() {
   chosen = null;
+  panel.inert = false;
   asked++;
   mark(null);
   document.body.classList.remove("open");
@@ -142,7 +146,7 @@ function connect() {
     // Not an interruption but an answer: no longer logged in, or too many pages.
     setTimeout(() => send("GET", "/chain").then(connect, () => setTimeout(connect, 5000)), 1000);
   });
-  window.addEventListener("pagehide", () => events.close());
+  for (const end of ["pagehide", "leaving"]) window.addEventListener(end, () => events.close());
 }
 
 rows.addEventListener("click", (event) => {
@@ -171,7 +175,7 @@ document.addEventListener("keydown", (event) => {
   if (isTyping(event)) return;
   if (event.key === "j" || event.key === "ArrowDown") move(1);
   else if (event.key === "k" || event.key === "ArrowUp") move(-1);
-  else if (VERBS[event.key] && panel.querySelector(".call")) openForm(panel, VERBS[event.key]);
+  else if (VERBS[event.key] && panel.querySelector(".call")?.dataset.id === chosen) openForm(panel, VERBS[event.key]);
   else return;
   event.preventDefault();
 });

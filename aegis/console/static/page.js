@@ -84,26 +84,33 @@ document.addEventListener("keydown", (event) => {
 });
 
 find("#logout")?.addEventListener("click", async () => {
+  dispatchEvent(new Event("leaving"));
   const { to } = await send("POST", "/logout");
   location.assign(to);
 });
 
 // The chain's status, looked at again from time to time, and more often while it is checked.
 const chain = find("#chain");
-async function lookAtChain() {
-  const open = find("details", chain).open;
-  const status = parts(await send("GET", "/chain"));
-  status.querySelector("details").open = open;
-  chain.replaceChildren(status);
-  setTimeout(lookAgain, find(".s-checking", chain) ? 1000 : 30000);
+let looking = 0;
+function lookIn(seconds) {
+  clearTimeout(looking);
+  looking = setTimeout(() => lookAtChain().catch(() => lookIn(30)), seconds * 1000);
 }
-const lookAgain = () => lookAtChain().catch(() => setTimeout(lookAgain, 30000));
+async function lookAtChain() {
+  const status = parts(await send("GET", "/chain"));
+  status.querySelector("details").open = find("details", chain).open;
+  const wasInside = chain.contains(document.activeElement) && document.activeElement.tagName;
+  chain.replaceChildren(status);
+  if (wasInside) find(wasInside, chain)?.focus(); // whoever was there stays there
+  lookIn(find(".s-checking", chain) ? 1 : 30);
+}
 if (chain) {
-  setTimeout(lookAgain, 1000);
+  lookIn(3);
+  window.addEventListener("leaving", () => clearTimeout(looking));
   chain.addEventListener("click", async (event) => {
     if (event.target.id !== "verify") return;
     toast((await send("POST", "/chain")).said);
-    lookAgain();
+    lookIn(0);
   });
   document.addEventListener("click", (event) => {
     if (!chain.contains(event.target)) find("details", chain).open = false;
