@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +17,7 @@ from aegis import Action, Approval, Policy, Runtime
 from aegis.adapters.mcp import govern_session
 from aegis.testing import MemoryAuditLogger, ScriptedApprovalHandler
 from tests.mcp.connections import is_error, text_of
+from tests.proxy.packages import npm
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -43,24 +41,9 @@ WRITES = {"write_file", "edit_file", "create_directory", "move_file"}
 
 @pytest.fixture(scope="module")
 def server() -> list[str]:
-    """The command that starts the server. Installed once, in a folder that later runs find again."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("the real filesystem server needs Node.js and npm")
-    folder = Path(tempfile.gettempdir()) / f"aegis-tests-{PACKAGE.partition('/')[2]}-{VERSION}"
-    if not folder.exists():
-        staging = Path(tempfile.mkdtemp(prefix=f"{folder.name}-"))
-        command = [npm, "install", "--prefix", str(staging), "--no-audit", "--no-fund", "--loglevel=error"]
-        try:
-            subprocess.run([*command, f"{PACKAGE}@{VERSION}"], check=True, capture_output=True, text=True, timeout=120)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            shutil.rmtree(staging, ignore_errors=True)
-            pytest.skip(f"npm could not install {PACKAGE}: {str(error.stderr or error).strip()[:200]}")
-        try:
-            staging.rename(folder)
-        except OSError:  # another run was faster
-            shutil.rmtree(staging, ignore_errors=True)
-    return [node, str(folder / "node_modules" / PACKAGE / "dist" / "index.js")]
+    """The command that starts the server."""
+    modules = npm(f"{PACKAGE}@{VERSION}")
+    return ["node", str(modules / PACKAGE / "dist" / "index.js")]
 
 
 @asynccontextmanager

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +21,7 @@ from aegis_core.approval.store import ApprovalStore
 from aegis_core.audit.sqlite import AuditLogger
 from aegis_core.errors import AuditError
 from tests.mcp.connections import MAJOR, is_error, text_of
+from tests.proxy.http.running import running
 from tests.proxy.http.sdk import http_session
 
 if TYPE_CHECKING:
@@ -38,25 +37,6 @@ rules:
   - {name: write, match: {type: write}, approval: approve}
   - {name: never, match: {type: "delete_*"}, risk_level: critical, approval: block}
 """
-
-
-@contextmanager
-def running(command: list[str], *, said: str) -> Generator[tuple[subprocess.Popen[str], str]]:
-    """A process, and what it said on standard error that matches."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    try:
-        for line in process.stderr:
-            found = re.search(said, line)
-            if found:
-                yield process, found[1]
-                return
-        raise AssertionError("it ended without saying so")
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.wait(timeout=30)
-        process.stderr.close()
 
 
 @pytest.fixture(scope="module")
