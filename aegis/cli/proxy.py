@@ -26,6 +26,8 @@ from aegis_mcp.proxy.stdio import run_stdio
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from aegis_core.record import Sink
+
 __all__ = ["proxy"]
 
 
@@ -43,6 +45,7 @@ __all__ = ["proxy"]
 @db_option
 @click.option("--observe", is_flag=True, help="Decide and record, ask nobody, let everything run.")
 @click.option("--fast", is_flag=True, help="Do not wait for the disk; a crash may lose the last records.")
+@click.option("--otel", is_flag=True, help="Show calls as OpenTelemetry spans; run it under opentelemetry-instrument.")
 @click.option("--agent", metavar="NAME", help="The agent's name on the trail and for the policy.")
 @click.option("--user", metavar="NAME", help="The user's name on the trail and for the policy.")
 @click.option(
@@ -62,6 +65,7 @@ def proxy(
     *,
     observe: bool,
     fast: bool,
+    otel: bool,
     agent: str | None,
     user: str | None,
     allow_writable_policy: bool,
@@ -114,7 +118,7 @@ def proxy(
         approvals = ClientApprovalHandler(trail, hold=hold)
         runtime = Runtime(
             policy=loaded,
-            audit_logger=trail,
+            audit_logger=[trail, *_telemetry(wanted=otel)],
             approval_handler=approvals,
             approval_timeout=None,
             agent=agent,
@@ -131,6 +135,21 @@ def proxy(
                 runtime, name, upstream=url, address=address, hosts=allow_host, origins=allow_origin, view=view
             )
         return asyncio.run(_watching(runtime, policy, relaying))
+
+
+def _telemetry(*, wanted: bool) -> list[Sink]:
+    """The mirror that makes spans, if it is wanted.
+
+    Raises:
+        click.UsageError: Its extra is not installed.
+    """
+    if not wanted:
+        return []
+    try:
+        from aegis.runtime.audit_otel import OpenTelemetryAuditLogger  # noqa: PLC0415 - loads OpenTelemetry
+    except ImportError as error:
+        raise click.UsageError(str(error)) from error
+    return [OpenTelemetryAuditLogger()]
 
 
 async def _watching(runtime: Runtime, policy: Path, relaying: Coroutine[Any, Any, int]) -> int:
