@@ -275,10 +275,12 @@ def _reserving(decision: Decision, verdicts: list[Verdict], action: Action) -> D
 def _built(origin: Origin, texts: Mapping[Path, str]) -> Policy:
     match origin:
         case FromFile(path=path) | Including(own=FromFile(path=path)):
-            return Policy._loaded(*load_file(path, texts))
+            documents, again = load_file(path, texts)
+            return Policy((Layer(documents),), again)
         case FromMemory() | Including(own=FromMemory()):
             own = origin.own if isinstance(origin, Including) else origin
-            return Policy._loaded(*load_again(cast("FromMemory", own), texts))
+            documents, again = load_again(cast("FromMemory", own), texts)
+            return Policy((Layer(documents),), again)
         case Merged(base=base, other=other):
             return _built(base, texts).merge(_built(other, texts))
         case Layered(layers=layers):
