@@ -26,6 +26,7 @@ COMMANDS = {
     "proxy": ("aegis.cli.proxy", "proxy", "Govern an MCP server with no code: stand between it and its client."),
     "unwrap": ("aegis.cli.wrap", "unwrap", "Take the proxy out of a client's settings again."),
     "replay": ("aegis.cli.replay", "replay_command", "Judge the calls on a trail by another policy."),
+    "suggest": ("aegis.cli.suggest", "suggest_command", "Draft narrow rules from what people always answered."),
     "schema": ("aegis.cli.schema", "schema", "The JSON Schema of policy files, for editors."),
     "test": ("aegis.cli.test", "test", "Check that a policy says what its tests say, and which rules have none."),
     "tools": ("aegis.cli.tools", "tools", "See how a server's tools differ from what was accepted, and accept them."),

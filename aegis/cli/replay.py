@@ -120,7 +120,7 @@ def _print(found: Replay, policy: str) -> None:
         ("rule", "calls", *(f"now {word}" for word in NOW.values()), "unsure"),
         [(rule, *(getattr(tally, key) for key in columns)) for rule, tally in _by_effect(found)],
     )
-    for kind, calls in found.examples.items():
+    for kind, calls in found.examples.items() if found.shown else ():
         click.echo(f"\n{'unsure' if kind == 'unsure' else f'now {kind}'}, for example:")
         for judged in calls:
             click.echo("  " + _line(judged, kind))

@@ -34,16 +34,19 @@ def insert_rule(text: str, rule: Mapping[str, Any], before: str, comments: Seque
         comments: Lines to stand above it, without their ``#``; left out where rules are written in one line.
 
     Raises:
-        NoPlace: The other rule does not stand in this text itself.
+        NoPlace: The other rule does not stand in this text itself, or the end of all rules does not.
     """
-    items = _rules(text)
+    items = _part(text, "rules")
+    rules = items.value if isinstance(items, yaml.SequenceNode) else []
+    place = next((item for item in rules if _value(item, "name") == before), None)
+    if place is None and before != DEFAULT:
+        raise NoPlace(f"the rule {before!r} does not stand in this file itself; add a rule by hand")
+    if place is None and _part(text, "include") is not None:
+        raise NoPlace("the rules of the files it includes come after this file's own; add a rule by hand")
     newline = "\r\n" if "\r\n" in text else "\n"
     if not isinstance(items, yaml.SequenceNode):
         own = newline.join(["rules:", *_block(rule, "  ", comments)])
         return text.rstrip() + newline + newline + own + newline
-    place = next((item for item in items.value if _value(item, "name") == before), None)
-    if place is None and before != DEFAULT:
-        raise NoPlace(f"the rule {before!r} does not stand in this file itself; add a rule by hand")
     if items.flow_style:
         return _inserted_in_flow(text, rule, items, place)
     return _inserted_in_block(text, _block(rule, " " * items.start_mark.column, comments), items, place, newline)
@@ -55,7 +58,7 @@ def set_approval(text: str, name: str, approval: str) -> str:
     Raises:
         NoPlace: The rule does not stand in this text itself.
     """
-    items = _rules(text)
+    items = _part(text, "rules")
     for item in items.value if isinstance(items, yaml.SequenceNode) else ():
         if _value(item, "name") == name:
             node = next(value for key, value in _pairs(item) if key.value == "approval")
@@ -63,9 +66,9 @@ def set_approval(text: str, name: str, approval: str) -> str:
     raise NoPlace(f"the rule {name!r} does not stand in this file itself; change it by hand")
 
 
-def _rules(text: str) -> Any:
+def _part(text: str, name: str) -> Any:
     root = yaml.compose(text, Loader=yaml.CSafeLoader)
-    return next((value for key, value in _pairs(root) if key.value == "rules"), None)
+    return next((value for key, value in _pairs(root) if key.value == name), None)
 
 
 def _inserted_in_flow(text: str, rule: Mapping[str, Any], items: Any, place: Any) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from aegis.core.policy import Approval
 from aegis.workbench.recorded import Judge
@@ -132,15 +132,18 @@ def replay(trail: AuditLogger, policy: Policy, filters: Filters, *, shown: int =
 
 def judge_calls(trail: AuditLogger, policy: Policy, filters: Filters) -> Iterator[Judged]:
     """Judge calls of a trail one after another, oldest first. Reads no more of it than it must."""
-    chunks = trail.reader.chunks
     if not policy.needs.session:
-        yield from Judge(policy).judge_all(entry for chunk in chunks(filters) for entry in chunk)
+        yield from Judge(policy).judge_all(_entries(trail, filters))
         return
     # What was called before in a session matters: every call is judged, and those that are asked for are counted.
     cut = any(event["event"] == "cut" for event in trail.reader.events(Filters()))
     judge = Judge(policy, whole=not cut)
-    for chunk in chunks(Filters(until=filters.until)):
-        for entry in chunk:
-            judged = judge.judge(entry)
-            if filters.accepts(entry, moment(entry["timestamp"])):
-                yield judged
+    for entry in _entries(trail, Filters(until=filters.until)):
+        judged = judge.judge(entry)
+        if filters.accepts(entry, moment(entry["timestamp"])):
+            yield judged
+
+
+def _entries(trail: AuditLogger, filters: Filters) -> Iterator[dict[str, Any]]:
+    for chunk in trail.chunks(**asdict(filters)):
+        yield from chunk
