@@ -31,7 +31,7 @@ ASKING = [
     "  - {name: ann, match: {type: read_*, agent: ann}, approval: approve}",
 ]
 PATHS = ["/data/a/x", "/data/a/y", "/data/b/x", "/etc/x"]
-CALLS = [
+CALLS: list[Any] = [
     (kind, {"path": path, "size": size}, agent)
     for kind, path, size, agent in itertools.product(("write_a", "read_a"), PATHS, (1, 2, 3), ("ann", "bob"))
 ] + [(kind, {"path": path}, "ann") for kind, path in itertools.product(("write_a", "read_a"), PATHS)]
