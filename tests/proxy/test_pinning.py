@@ -171,6 +171,47 @@ async def test_a_server_that_changes_a_tool_mid_session_is_caught(tmp_path: Path
     assert scene.calls == ["add", "sub"]
 
 
+async def test_a_change_announced_while_a_person_thinks_takes_the_call_back(tmp_path: Path) -> None:
+    ask = Policy.from_dict({"version": "1", "defaults": {"approval": "approve"}})
+    scene: Scene
+
+    def announce_and_approve(request: Any) -> Any:
+        scene.tools[0] = POISON
+        scene.say({"method": "notifications/tools/list_changed"})
+        return request.approve(approver="ann")
+
+    scene = Scene(tmp_path, [ADD], policy=ask, answers=[announce_and_approve])
+    await scene.shown()
+    assert "has announced other tools meanwhile; make the call again" in await scene.call("add")
+    assert "has changed since it was accepted" in await scene.call("add")
+    assert scene.calls == []
+
+
+async def test_a_change_announced_while_the_tools_are_listed_is_not_missed(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, [ADD, SUB])
+    await scene.shown()
+    scene.page = 1
+    first = await scene.ask("tools/list")
+    scene.tools[0] = POISON
+    scene.say({"method": "notifications/tools/list_changed"})
+    await scene.ask("tools/list", cursor=first["nextCursor"])
+    assert "has changed since it was accepted" in await scene.call("add")
+    assert await scene.call("sub") == "ran"
+
+
+async def test_a_server_that_invents_names_does_not_fill_the_memory(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("aegis_mcp.pinning.pins._MOST", 10)
+    scene = Scene(tmp_path, [ADD])
+    await scene.shown()
+    for number in range(30):
+        scene.tools = [ADD, {"name": f"t{number}"}]
+        assert await scene.shown() == ["add"]
+    assert len(scene.pins._said) == 2
+    scene.tools = [ADD, *({"name": f"x{number}"} for number in range(20))]
+    assert "lists more than 10 tools" in (await scene.ask("tools/list"))["message"]
+    assert "cannot be checked against the lock: the server lists more than 10 tools" in await scene.call("add")
+
+
 async def test_showing_the_client_one_tool_and_the_proxy_another_does_not_help(tmp_path: Path) -> None:
     await Scene(tmp_path, [ADD]).shown()
     scene = Scene(tmp_path, [POISON], unaccepted=Approval.APPROVE, answers=[False])

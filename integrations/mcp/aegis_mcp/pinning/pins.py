@@ -30,6 +30,7 @@ __all__ = ["LOCK", "Pins"]
 _log = logging.getLogger("aegis.proxy")
 LOCK = "<lock>"
 """Stands in a rule's place on the trail where the lock decided."""
+_MOST = 50_000
 Tool = dict[str, Any]
 
 
@@ -72,8 +73,10 @@ class Pins:
         self._said: dict[str, dict[Definition, None]] = {}
         self._current: set[str] = set()  # tools that were listed since the server last announced a change
         self._complete = False  # whether all of them were
+        self._announced = 0  # how often the server announced a change
         self._failure: str | None = None  # why they could not be
         self._gathered: list[Tool] = []  # what the client was listed, page by page
+        self._gathered_at = 0
         self._next: str | None = None  # the cursor that continues it
         self._listing = asyncio.Lock()
         self._reported: object = None
@@ -96,7 +99,7 @@ class Pins:
             return result
         entries = [tool for tool in tools if isinstance(tool, dict) and isinstance(tool.get("name"), str)]
         if cursor is None:
-            self._gathered = []
+            self._gathered, self._gathered_at = [], self._announced
         known = {tool["name"] for tool in self._gathered}
         self._take(entries, afresh={tool["name"] for tool in entries} - known)
         if cursor is None or cursor == self._next:
@@ -104,7 +107,9 @@ class Pins:
             following = result.get("nextCursor")
             self._next = following if isinstance(following, str) else None
             if following is None:
-                self._finish(self._gathered)
+                self._finish(self._gathered, since=self._gathered_at)
+                listed = {tool["name"] for tool in self._gathered}
+                self._said = {name: said for name, said in self._said.items() if name in listed}
         if not self._runtime.enforced or self._unaccepted is Approval.APPROVE:
             return result
         shown = [tool for tool in tools if not isinstance(tool, dict) or self._may_be_shown(tool)]
@@ -112,6 +117,7 @@ class Pins:
 
     def announced(self) -> None:
         """The server said that its tools have changed: nothing is known of them until they are listed again."""
+        self._announced += 1
         self._complete = False
         self._current = set()
 
@@ -128,9 +134,12 @@ class Pins:
             try:
                 if self.lister is None:
                     raise AegisError("nobody has listed its tools on this connection")
+                since = self._announced
                 listed = [dict(tool) for tool in await self.lister(meta)]
                 self._take(listed, afresh=set())
-                self._finish(listed)
+                if since != self._announced:
+                    self._current = set()
+                self._finish(listed, since=since)
             except (AegisError, TimeoutError) as error:
                 self._failure = str(error) or "the server did not list its tools in time"
 
@@ -141,12 +150,11 @@ class Pins:
         said = self._said.get(name, {})
         if self._trouble is not None and accepted is None:
             return self._no(name, f"cannot be checked: {self._trouble}", said)
-        if before is not None and set(said) == {before}:
-            return Caution(LOCK, Approval.AUTO, RiskLevel.LOW, "", before.digest)
-        if said and (accepted is not None or self._locked):
+        if accepted is not None and not self._knows(name):
+            why = self._failure or "the server has announced other tools meanwhile; make the call again"
+            return self._no(name, f"cannot be checked against the lock: {why}", said)
+        if said and set(said) != {before} and (accepted is not None or self._locked):
             return self._no(name, _why(before, list(said)), said)
-        if self._failure is not None and accepted is not None:
-            return self._no(name, f"cannot be checked against the lock: {self._failure}", said)
         if self._locked and before is None:
             return self._no(name, "is not in the lock", said)
         return None if before is None else Caution(LOCK, Approval.AUTO, RiskLevel.LOW, "", before.digest)
@@ -165,11 +173,20 @@ class Pins:
                 self._said[name] = {}
             self._said.setdefault(name, {}).update(dict.fromkeys(definitions))
             self._current.add(name)
+        if len(self._said) > _MOST:  # a server that invents names does not fill our memory: nothing is known any more
+            self._said = {}
+            self.announced()
+            raise AegisError(f"the server lists more than {_MOST} tools")
 
-    def _finish(self, tools: Iterable[Mapping[str, Any]]) -> None:
-        """The whole list is known: record it at first sight, else see what differs."""
+    def _finish(self, tools: Iterable[Mapping[str, Any]], *, since: int) -> None:
+        """The whole list is known: record it at first sight, else see what differs.
+
+        Args:
+            tools: The list.
+            since: How often a change had been announced when it was begun: if another was since, it is out of date.
+        """
         listed = definitions_of(tools)
-        self._complete, self._failure = True, None
+        self._complete, self._failure = since == self._announced, None
         if self._accepted() is None and not self._locked:
             self._record(listed)
         found = changes(self._accepted() or {}, listed)

@@ -433,6 +433,7 @@ class Relay:
         if opened is not way:
             return None
         del self._open[key]
+        self._lists.pop(key, None)
         if waiting is None or waiting.done():
             return None
         waiting.set_exception(error)

@@ -77,7 +77,7 @@ class ToolView:
             name = tool.get("name") if isinstance(tool, dict) else None
             if not isinstance(name, str):
                 return False
-            return possible(self._runtime.policy, (name, self._server, agent, user)) == {Approval.BLOCK}
+            return possible(self._runtime.policy, (name, self._server, agent, user)) <= {Approval.BLOCK}
 
         kept = [tool for tool in tools if not hidden(tool)]
         return result if len(kept) == len(tools) else {**result, "tools": kept}
