@@ -10,7 +10,7 @@ PIP     = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
 DEMO := $(VENV)/.installed-demo
 DEV  := $(VENV)/.installed-dev
 
-.PHONY: help demo test test-bare test-mcp1 check format bench bench-agentdojo soak clean
+.PHONY: help demo test test-bare test-mcp1 check format bench bench-agentdojo soak screenshots clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench-agentdojo: .venv-agentdojo/.installed ## replay AgentDojo's tasks and atta
 
 soak: $(DEV) ## run governed programs for half an hour while their stores come and go (ARGS="--minutes 2")
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+screenshots: $(DEV) ## take the pictures of the console in docs/images again (needs Chromium)
+	@$(BIN)/python -m tests.console.screenshots
 
 clean: ## remove the environments and every cache
 	rm -rf .venv .venv-agentdojo .venv-bare .venv-mcp1 .venv-peer .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

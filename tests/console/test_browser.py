@@ -15,6 +15,7 @@ pytest.importorskip("playwright")
 
 from playwright.sync_api import expect
 
+from tests.console.screenshots import IMAGES, NAMES, take
 from tests.console.site import HOSTILE, POLICY
 from tests.console.stage import agent, browser, chromium, stage, watched
 
@@ -362,3 +363,13 @@ def test_two_hundred_wait_and_more_arrive_and_none_is_lost(
     assert sorted(page.locator("#rows li").evaluate_all("rows => rows.map((row) => row.dataset.id)")) == sorted(ids)
     for _ in range(answered):
         assert reporter.ended()["status"] == "success"
+
+
+def test_the_pictures_in_the_docs_can_be_taken_again(driven: Browser, tmp_path: Path) -> None:
+    folder, images = tmp_path / "stage", tmp_path / "images"
+    folder.mkdir()
+    images.mkdir()
+    take(driven, folder, images)
+    for name in NAMES.values():
+        now, then = (images / name).read_bytes(), (IMAGES / name).read_bytes()
+        assert now[:24] == then[:24]  # a PNG, and of the same size
