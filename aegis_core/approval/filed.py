@@ -70,7 +70,7 @@ def hidden_edit(edits: Mapping[str, Any], filed: Mapping[str, Any], redactor: Re
     """
     for pointer, value in edits.items():
         path = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[pointer[:1] == "/" :]]
-        if redactor.params({path[-1]: value}) != {path[-1]: value}:
+        if labelled(json.dumps(redactor.params({path[-1]: value}))):
             return pointer
         there: Any = filed["params"]
         for part in path:

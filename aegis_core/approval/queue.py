@@ -166,7 +166,7 @@ class _Waiting:
                 waiting = list(self._futures)
                 soonest = min(self._expiry[name] for name in waiting)
             try:
-                settled = [ticket for ticket in self._approvals.many(waiting) if ticket.state != "pending"]
+                settled = self._approvals.settled(waiting)
             except AegisError:
                 settled = []  # the store is away; ask again when it changes or in a while
             if not settled:

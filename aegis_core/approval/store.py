@@ -249,6 +249,13 @@ class ApprovalStore:
         sql = "SELECT id FROM approvals WHERE state = 'pending' AND expires_at > ? ORDER BY created_at, id"
         return [row[0] for row in self.database.read(lambda db: db.execute(sql, (now_us(),)).fetchall())]
 
+    def settled(self, ids: Sequence[str]) -> list[Ticket]:
+        """Those of some approvals that nobody waits for: answered, withdrawn or expired."""
+        if not ids:
+            return []
+        marks = ", ".join("?" * len(ids))
+        return self._select(f"WHERE id IN ({marks}) AND (state <> 'pending' OR expires_at <= ?)", [*ids, now_us()])
+
     def of_call(self, call_id: str) -> Ticket | None:
         """What a call was asked about last; None if it was not asked about."""
         found = self._select(

@@ -405,7 +405,7 @@ def edit(**changes: Any) -> Any:
     return lambda request: replace(yes(request), edits=changes)
 
 
-def test_an_edited_call_is_a_new_call_and_is_asked_about_again():
+def test_17_an_edited_call_is_a_new_call_and_is_asked_about_again():
     governed = runtime(ASK, [edit(to="bob"), True])
     result = governed.run(SEND, echo)
     assert result.data == {"to": "bob"}
@@ -413,7 +413,7 @@ def test_an_edited_call_is_a_new_call_and_is_asked_about_again():
     assert result.action.params == {"to": "bob"}
 
 
-def test_an_edit_into_what_is_blocked_is_blocked():
+def test_17_an_edit_into_what_is_blocked_is_blocked():
     policy = Policy.from_dict(
         {
             "version": "1",
