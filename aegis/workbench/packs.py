@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Pack", "add_pack", "all_packs", "filled_pack", "read_pack"]
 
+_SCHEMA = re.compile(r"\A# yaml-language-server:.*\n")
+"""The line that names the schema for editors, from where the pack lies: elsewhere it would lead nowhere."""
+
 
 class Pack(NamedTuple):
     """A pack as it comes.
@@ -42,9 +45,8 @@ class Pack(NamedTuple):
     @property
     def summary(self) -> str:
         """What it is for: the comment it begins with."""
-        head = self.text.partition("\nversion:")[0]
-        lines = (line for line in head.splitlines() if not line.startswith("# yaml-language-server:"))
-        return " ".join(line.lstrip("# ") for line in lines)
+        head = _SCHEMA.sub("", self.text).partition("\nversion:")[0]
+        return " ".join(line.lstrip("# ") for line in head.splitlines())
 
 
 def all_packs() -> list[Pack]:
@@ -80,7 +82,7 @@ def filled_pack(pack: Pack, given: Mapping[str, Sequence[str]]) -> tuple[str, st
     except PolicyError as error:
         # An option stands in several rules, and the same is wrong with it in all of them.
         raise PolicyError(Problem(error.problems[0].message, f"pack {pack.name!r}")) from None
-    return text, _filled_tests(pack, given)
+    return _SCHEMA.sub("", text), _filled_tests(pack, given)
 
 
 def add_pack(pack: Pack, given: Mapping[str, Sequence[str]], folder: Path, *, replace: bool) -> tuple[Path, list[Case]]:

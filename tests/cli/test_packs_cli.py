@@ -46,7 +46,15 @@ def test_every_pack_is_listed_with_what_it_is_for_and_what_can_be_filled_in(run:
 
 
 def test_a_pack_is_shown_as_it_comes_or_filled_in(run: Any) -> None:
-    assert run("packs", "show", "memory") == (0, pack_path("memory").read_text(encoding="utf-8"), "")
+    text = pack_path("memory").read_text(encoding="utf-8")
+    code, out, err = run("packs", "show", "memory")
+    assert (code, err) == (0, "")
+    assert text.endswith(out)
+    left_out = text.removesuffix(out)
+    assert left_out == "" or left_out.startswith("# yaml-language-server: "), (
+        "a schema's place is not the same elsewhere"
+    )
+    assert "yaml-language-server" not in out
     _, out, _ = run("packs", "show", "filesystem", "--root", "/srv/a", "--root", "/srv/b")
     policy = Policy.from_string(out)
     assert policy.evaluate(Action("read_file", "filesystem", {"path": "/srv/b/x"})).permitted
