@@ -59,14 +59,13 @@ def verify_file(
             try:
                 header = orjson.loads(file.readline())
                 known = header["columns"] == [*ALL, "hash"] and header["format"] in (_ONE, _MANY)
-                one = known and header["format"] == _ONE
-                said = ([] if header["cut"] is None else [header["cut"]]) if one else header["cuts"]
-                cuts = [Statement.of(cut) for cut in said]
-            except (ValueError, KeyError, TypeError):
-                known = False
+                said = [header.get("cut")] if header["format"] == _ONE else header["cuts"]
+                cuts = [Statement.of(cut) for cut in said if cut is not None]
+            except (ValueError, KeyError, TypeError, AttributeError):
+                header, known, cuts = {}, False, []
             if not known:
                 raise AuditError(f"{name!r} is not the export of a chain (aegis audit export --chain)")
-            if one:
+            if header["format"] == _ONE:
                 cut = cuts[0] if cuts else None
                 return verify_rows(_rows(file), public_key=public_key, checkpoints=checkpoints, cut=cut)
             return verify_chains(
