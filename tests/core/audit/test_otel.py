@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -305,3 +307,9 @@ def test_without_a_configured_sdk_it_does_nothing():
     runtime = Runtime(policy=POLICY, audit_logger=[trail, OpenTelemetryAuditLogger()])
     assert runtime.run(READ, read).ok
     assert len(trail.records) == 2
+
+
+def test_without_opentelemetry_one_sentence_names_the_extra():
+    code = "import sys; sys.modules['opentelemetry'] = None; import aegis.runtime.audit_otel"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "ImportError: OpenTelemetry needs its packages: pip install 'aegis-agents[otel]'" in done.stderr
