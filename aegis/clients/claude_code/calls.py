@@ -1,8 +1,4 @@
-"""Governs the calls that hook events speak of: decided and written down before, and how they ended after.
-
-A hook is two processes a call. What joins them is the call's id, which both make of the session and the client's own id
-for the call, with the trail's key.
-"""
+"""Governs a call of which a hook event says that it is about to be made: decided and written down, then answered."""
 
 from __future__ import annotations
 
@@ -10,41 +6,38 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aegis.clients.claude_code.event import Event, readings
+from aegis.clients.claude_code.event import readings
 from aegis.clients.claude_code.rules import writable
 from aegis_core.action import Action
-from aegis_core.audit.schema import NotATrail
 from aegis_core.audit.sqlite import AuditLogger
 from aegis_core.call import Ask, Execute, Outcome, Recall, governed_call
-from aegis_core.decision import Approval, Caution, Decision, RiskLevel
+from aegis_core.decision import Approval, Caution
 from aegis_core.errors import AegisError
 from aegis_core.policy.policy import Policy
-from aegis_core.record import Event as TrailEvent
 from aegis_core.record import Intent, now_us
-from aegis_core.record import Outcome as OutcomeRecord
-from aegis_core.result import Result, ResultStatus
+from aegis_core.result import Result
 from aegis_core.runtime import Runtime
-from aegis_core.snapshot import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from aegis.clients.claude_code.event import Event
     from aegis.clients.claude_code.hook import Options
     from aegis_core.call import Step
     from aegis_core.request import ApprovalAnswer, ApprovalRequest
 
-__all__ = ["govern"]
+__all__ = ["judge"]
 
 HOLD = 40.0
 """Seconds a call waits for an answer from the queue."""
 
 
-def govern(options: Options, data: bytes) -> bytes:
-    """Take one event and say what the client shall do.
+def judge(options: Options, event: Event) -> bytes:
+    """Judge a call that is about to be made, and write it down.
 
     Args:
         options: The command line.
-        data: The event.
+        event: A PreToolUse event.
 
     Returns:
         What belongs on standard output; nothing means no opinion.
@@ -52,10 +45,6 @@ def govern(options: Options, data: bytes) -> bytes:
     Raises:
         AegisError: The call must not run.
     """
-    event = Event.read(data)
-    if event.name != "PreToolUse":
-        _tell(options, event)
-        return b""
     policy = Policy.from_yaml(Path(options.policy))
     within = writable(policy, options.db, event, agent=options.agent, user=options.user or None)
     if within and not options.allow_writable_policy:
@@ -92,7 +81,7 @@ def _decide(
         for kind, target in readings(event.tool)
     ]  # fmt: skip
     call = governed_call(
-        _call_id(trail, event),
+        event.call_id(trail.digest),
         actions[0],
         runtime,
         can_edit=False,
@@ -161,52 +150,3 @@ def _queue(trail: AuditLogger) -> Any:
     from aegis_core.approval.queue import QueueApprovalHandler  # noqa: PLC0415 - loads event loops
 
     return QueueApprovalHandler(trail, wait=HOLD)
-
-
-def _call_id(trail: AuditLogger, event: Event) -> str:
-    return trail.digest(f"claude-code\0{event.session}\0{event.use}".encode("utf-8", "surrogatepass"))[:32]
-
-
-def _tell(options: Options, event: Event) -> None:
-    """Put on record how a call ended."""
-    with AuditLogger(options.db) as trail:
-        call_id = _call_id(trail, event)
-        entry = _entry(trail, call_id)
-        kind, target = readings(event.tool)[0]
-        if entry is None:
-            facts = {"call_id": call_id, "type": kind, "target": target, "session_id": event.session, **event.facts}
-            trail.write(TrailEvent("outcome_without_intent", data=facts))
-            return
-        if entry["result_status"] not in ("running", "unknown"):
-            return  # told before: the hook stands in more than one of the client's settings
-        status, error = _ended(event)
-        at = now_us()
-        decision = Decision(Approval(entry["approval"]), RiskLevel[entry["risk_level"]], entry["matched_rule"], "")
-        action = Action(kind, target, event.arguments, session_id=event.session)
-        data = excerpt(event.response) if status is ResultStatus.SUCCESS else None
-        trail.write(
-            OutcomeRecord(call_id, at, status, at - _began(entry), action, decision, data, error, "claude-code")
-        )
-
-
-def _entry(trail: AuditLogger, call_id: str) -> dict[str, Any] | None:
-    try:
-        return trail.reader.entry(call_id)
-    except NotATrail:
-        if "://" in str(trail.path) or Path(trail.path).exists():
-            raise
-        return None
-
-
-def _ended(event: Event) -> tuple[ResultStatus, str | None]:
-    if event.interrupted:
-        return ResultStatus.CANCELLED, event.error or "interrupted by the user"
-    if event.name == "PostToolUseFailure":
-        return ResultStatus.FAILED, event.error or "the tool failed"
-    return ResultStatus.SUCCESS, None
-
-
-def _began(entry: dict[str, Any]) -> int:
-    from datetime import datetime  # noqa: PLC0415 - for outcomes
-
-    return int(datetime.fromisoformat(entry["timestamp"]).timestamp() * 1e6)

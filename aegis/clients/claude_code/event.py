@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aegis_core.errors import AegisError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["TARGET", "Event", "readings"]
 
@@ -81,6 +84,14 @@ class Event:
             stopped,
             {fact: found[fact] for fact in _FACTS if isinstance(found.get(fact), str)},
         )
+
+    def call_id(self, digest: Callable[[bytes], str]) -> str:
+        """The call's id on the trail: the same in the process that judges it and in the one that tells how it ended.
+
+        Args:
+            digest: The trail's keyed digest.
+        """
+        return digest(f"claude-code\0{self.session}\0{self.use}".encode("utf-8", "surrogatepass"))[:32]
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -104,9 +104,18 @@ def answer(words: Sequence[str]) -> NoReturn:
 
 
 def _govern(options: Options, data: bytes) -> bytes:
-    from aegis.clients.claude_code.calls import govern  # noqa: PLC0415 - may fail to load, and then the call is blocked
+    """What belongs on standard output. Any of these imports may fail, and then the call is blocked."""
+    from aegis.clients.claude_code.event import Event  # noqa: PLC0415 - see above
 
-    return govern(options, data)
+    event = Event.read(data)
+    if event.name == "PreToolUse":
+        from aegis.clients.claude_code.calls import judge  # noqa: PLC0415 - loads the engine
+
+        return judge(options, event)
+    from aegis.clients.claude_code.outcomes import tell  # noqa: PLC0415 - loads the trail alone
+
+    tell(options, event)
+    return b""
 
 
 def _read() -> bytes:
