@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol, final
 
 __all__ = ["Approval", "Caution", "Decider", "Decision", "Floor", "Reservation", "RiskLevel", "strictest"]
@@ -136,11 +136,13 @@ class Decision:
 
     def under(self, caution: Caution) -> Decision:
         """The decision where a door has something to say too: never looser."""
-        floor = Floor(caution.name, caution.approval, caution.risk_level)
-        decision = replace(self, deciders=(*self.deciders, caution))
-        if caution.approval is Approval.AUTO:
-            return decision
-        decision = replace(decision, risk_level=max(self.risk_level, caution.risk_level), floors=(*self.floors, floor))
-        if caution.approval.strictness <= self.approval.strictness:
-            return decision
-        return replace(decision, approval=caution.approval, matched_rule=caution.name, reason=caution.reason)
+        approval, risk, rule, reason, floors = (
+            self.approval, self.risk_level, self.matched_rule, self.reason, self.floors,
+        )  # fmt: skip
+        if caution.approval is not Approval.AUTO:
+            floors = (*floors, Floor(caution.name, caution.approval, caution.risk_level))
+            risk = max(risk, caution.risk_level)
+            if caution.approval.strictness > approval.strictness:
+                approval, rule, reason = caution.approval, caution.name, caution.reason
+        deciders = (*self.deciders, caution)
+        return Decision(approval, risk, rule, reason, floors, self.reserves, deciders)

@@ -76,6 +76,7 @@ class LockFile:
 
     def __init__(self, path: Path, *, turn: str | None = None) -> None:
         self.path = path
+        self._name = str(path)
         self._turn_path = turn or f"{path}.turn"
         self._seen: tuple[int, ...] | None = None
         self._lock = Lock()
@@ -110,7 +111,7 @@ class LockFile:
     def changed(self) -> bool:
         """Whether the file is another than the one last read, or is gone. Cheap."""
         try:
-            found = os.stat(self.path, follow_symlinks=False)  # noqa: PTH116 - on every call
+            found = os.stat(self._name, follow_symlinks=False)  # noqa: PTH116 - on every call
         except OSError:
             return self._seen is not None
         return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns) != self._seen

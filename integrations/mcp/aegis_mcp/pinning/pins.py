@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from aegis_core.decision import Approval, Caution, RiskLevel
@@ -31,6 +32,9 @@ _log = logging.getLogger("aegis.proxy")
 LOCK = "<lock>"
 """Stands in a rule's place on the trail where the lock decided."""
 _MOST = 50_000
+_RECENT = 0.2
+"""Seconds within which the lock file need not be looked at again for the same call."""
+_NOTHING: dict[Definition, None] = {}
 Tool = dict[str, Any]
 
 
@@ -80,6 +84,7 @@ class Pins:
         self._next: str | None = None  # the cursor that continues it
         self._listing = asyncio.Lock()
         self._reported: object = None
+        self._looked = 0.0  # when the file was last looked at
         self.lister: Callable[[Any], Awaitable[Iterable[Mapping[str, Any]]]] | None = None
 
     # --- lists -----------------------------------------------------------------------------------------------------
@@ -97,6 +102,7 @@ class Pins:
         tools = result.get("tools")
         if not isinstance(tools, list):
             return result
+        self._look()
         entries = [tool for tool in tools if isinstance(tool, dict) and isinstance(tool.get("name"), str)]
         if cursor is None:
             self._gathered, self._gathered_at = [], self._announced
@@ -125,6 +131,7 @@ class Pins:
 
     async def prepare(self, name: str, meta: Any = None) -> None:
         """Before a call is judged: have the tools listed if it is not known what the server says of this one now."""
+        self._look()
         if self._knows(name):
             return
         async with self._listing:
@@ -145,15 +152,18 @@ class Pins:
 
     def caution(self, name: str) -> Caution | None:
         """What is to be said of a call of this tool, now; None if nothing is known of it."""
+        if time.monotonic() - self._looked > _RECENT:
+            self._look()
         accepted = self._accepted()
         before = None if accepted is None else accepted.get(name)
-        said = self._said.get(name, {})
+        said = self._said.get(name, _NOTHING)
         if self._trouble is not None and accepted is None:
             return self._no(name, f"cannot be checked: {self._trouble}", said)
         if accepted is not None and not self._knows(name):
             why = self._failure or "the server has announced other tools meanwhile; make the call again"
             return self._no(name, f"cannot be checked against the lock: {why}", said)
-        if said and set(said) != {before} and (accepted is not None or self._locked):
+        alike = len(said) == 1 and before in said
+        if said and not alike and (accepted is not None or self._locked):
             return self._no(name, _why(before, list(said)), said)
         if self._locked and before is None:
             return self._no(name, "is not in the lock", said)
@@ -233,10 +243,14 @@ class Pins:
         return caution is None or caution.approval is Approval.AUTO
 
     def _accepted(self) -> Mapping[str, Definition] | None:
-        """What the lock says of this server, as it stands on disk if that can be used; None if it says nothing."""
+        """What the lock says of this server; None if it says nothing."""
+        return self._lock.of(self._server)
+
+    def _look(self) -> None:
+        """Take note of a lock file that has changed, if it can be used."""
+        self._looked = time.monotonic()
         if self._file.changed():
             self._reread()
-        return self._lock.of(self._server)
 
     def _reread(self) -> None:
         before = self._lock.of(self._server)
