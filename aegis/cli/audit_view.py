@@ -296,7 +296,7 @@ def timeline(buckets: list[dict[str, Any]]) -> None:
     for bucket in buckets:
         text = Text(f"{timestamp(bucket['at'])[:19].replace('T', ' ')} {bucket['calls']:>7} ")
         for status, count in bucket["statuses"].items():
-            text.append(_bar(count / most, width), style=_COLOURS.get(status, ""))
+            text.append("█" * max(1, round(count / most * width)), style=_COLOURS.get(status, ""))
         notable = {name: count for name, count in bucket["statuses"].items() if name != "success"}
         text.append(" " + ", ".join(f"{count} {name}" for name, count in notable.items()))
         out.print(text, no_wrap=True, overflow="ellipsis")
