@@ -26,8 +26,8 @@ class ApprovalRequest:
         call_id: The call that waits.
         action: Exactly what will run if the answer is yes.
         decision: Why a person is asked: the rule, the risk, the reason.
-        digest: What the answer binds to: a keyed digest over principal, target, tool, canonical params and the deciding
-            rules.
+        digest: What the answer binds to: a keyed digest over principal, target, tool, canonical params, the deciding
+            rules and, where the door knows it, the tool's definition.
         policy_digest: The policy in force when the question was put.
         created_at: Microseconds since the epoch.
         expires_at: Microseconds since the epoch; an answer that comes later is refused.
