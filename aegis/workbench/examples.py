@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from aegis.core.action import Action
+from aegis.workbench.languages import UNUSUAL
 from aegis.workbench.samples import name_like
 from aegis.workbench.variables import ABSENT, nested
 from aegis_core.session import SessionState
@@ -53,7 +54,8 @@ class Call:
         """The same by names that look more like names, which may mean something else."""
         kind, target, agent, user = self.action.names
         longer = f"{kind}file" if not kind[-1].isalnum() else "some_tool" if len(kind) == 1 else kind
-        place = "some_server" if len(target) == 1 else target
+        longer = longer.replace(UNUSUAL, "file")
+        place = "some_server" if len(target) == 1 else target.replace(UNUSUAL, "main")
         for names in ((longer, place), (longer, target), (kind, place)):
             if names != (kind, target):
                 yield self.renamed((*names, agent, user))

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Patterns", "TooLarge", "classes", "includes", "is_literal", "meet", "prefix_of"]
+__all__ = ["UNUSUAL", "Patterns", "TooLarge", "classes", "includes", "is_literal", "meet", "ordinary", "prefix_of"]
 
 Patterns = tuple[str, ...]
 """Alternatives: what any one of them matches."""
 
-MAX_STATES = 4_000
+MAX_STATES = 3_000
 """Combined states beyond which a question is not answered."""
+UNUSUAL = "qzjxw"
+"""What stands in an `ordinary` name wherever anything may."""
 _WILDCARD = re.compile(r"([*?]|\[!?.[^\]]*\])", re.DOTALL)  # as in aegis_core.policy.globs
 _NICE = "xyzabcdefghijklmnopqrstuvw0123456789_-"
 
@@ -36,18 +38,12 @@ class _Automaton(NamedTuple):
     """A glob, read character by character; sets of its states are bits of an int, and state 0 is the beginning.
 
     Attributes:
-        tokens: What must stand at each step: a character, ``?`` for any (None) or the text of a set.
+        tokens: What must stand at each step: a character, any (None) or the text of a set.
         loops: The states that any character leads back to (a ``*`` stands there).
-        end: The bit of the state in which the whole pattern is read.
     """
 
     tokens: tuple[str | None, ...]
     loops: int
-    end: int
-
-    def step(self, states: int, able: int) -> int:
-        """The states after one more character that the tokens in ``able`` allow."""
-        return ((states & able) << 1) | (states & self.loops)
 
 
 @lru_cache(maxsize=65536)
@@ -61,7 +57,7 @@ def _automaton(pattern: str) -> _Automaton:
             loops |= 1 << len(tokens)
         else:
             tokens.append(None if part == "?" else part)
-    return _Automaton(tuple(tokens), loops, 1 << len(tokens))
+    return _Automaton(tuple(tokens), loops)
 
 
 @lru_cache(maxsize=65536)
@@ -104,36 +100,59 @@ def _alphabet(patterns: Sequence[str]) -> str:
     return "".join(sorted(found, key=lambda character: (character in named, _NICE.find(character) % 99, character)))
 
 
-def _walk(lists: Sequence[Patterns], within: Patterns | None) -> Iterator[tuple[frozenset[int], str]]:
+class _Together:
+    """Several patterns read at once: the states of all of them are bits of one int.
+
+    Attributes:
+        start: The states at the beginning.
+        steps: Per character, the states that it leads on from.
+        loops: The states that any character leads back to.
+        of: Per pattern its states; the last is the one in which it is read to its end.
+        ends: Per pattern that last state.
+    """
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self.start = self.loops = offset = 0
+        self.of: dict[str, int] = {}
+        self.ends: dict[str, int] = {}
+        able: dict[str, int] = dict.fromkeys(_alphabet(patterns), 0)
+        for pattern in patterns:
+            automaton = _automaton(pattern)
+            size = len(automaton.tokens)
+            self.start |= 1 << offset
+            self.loops |= automaton.loops << offset
+            self.of[pattern] = ((1 << (size + 1)) - 1) << offset
+            self.ends[pattern] = 1 << (offset + size)
+            for number, token in enumerate(automaton.tokens):
+                for character in able:
+                    if _allows(token, character):
+                        able[character] |= 1 << (offset + number)
+            offset += size + 1
+        self.steps = tuple(able.items())
+
+
+def _walk(lists: Sequence[Patterns], within: Patterns) -> Iterator[tuple[frozenset[int], str]]:
     """Every combination of lists that some string matches, some more than once, and the string; shortest first.
 
     Strings that ``within`` cannot match any more are not followed.
     """
-    patterns = list(dict.fromkeys(pattern for alternatives in lists for pattern in alternatives))
-    automata = [_automaton(pattern) for pattern in patterns]
-    members = [[patterns.index(pattern) for pattern in alternatives] for alternatives in lists]
-    kept = None if within is None else [patterns.index(pattern) for pattern in within]
-    steps = [(character, [_able(automaton, character) for automaton in automata]) for character in _alphabet(patterns)]
-    start = tuple([1] * len(automata))
-    seen: set[tuple[int, ...]] = set()  # not the start: nothing read and something read are not the same
-    queue: deque[tuple[tuple[int, ...], str]] = deque([(start, "")])
+    both = _Together(list(dict.fromkeys(pattern for alternatives in (*lists, within) for pattern in alternatives)))
+    ends = [sum(both.ends[pattern] for pattern in alternatives) for alternatives in lists]
+    kept = sum(both.of[pattern] for pattern in within)
+    seen: set[int] = set()  # not the start: nothing read and something read are not the same
+    queue: deque[tuple[int, str]] = deque([(both.start, "")])
     while queue:
         states, text = queue.popleft()
         if text:
-            ends = [bool(mask & automaton.end) for mask, automaton in zip(states, automata, strict=True)]
-            yield frozenset(n for n, places in enumerate(members) if any(ends[place] for place in places)), text
-        for character, able in steps:
-            after = tuple([a.step(s, b) for a, s, b in zip(automata, states, able, strict=True)])
-            if after in seen or (kept is not None and not any(after[place] for place in kept)):
+            yield frozenset(n for n, end in enumerate(ends) if states & end), text
+        for character, able in both.steps:
+            after = ((states & able) << 1) | (states & both.loops)
+            if after in seen or not after & kept:
                 continue
             if len(seen) >= MAX_STATES:
                 raise TooLarge
             seen.add(after)
             queue.append((after, text + character))
-
-
-def _able(automaton: _Automaton, character: str) -> int:
-    return sum(1 << n for n, token in enumerate(automaton.tokens) if _allows(token, character))
 
 
 @lru_cache(maxsize=16384)
@@ -166,6 +185,23 @@ def _exact(patterns: Patterns, name: str) -> bool:
 
 
 @lru_cache(maxsize=65536)
+def ordinary(pattern: str) -> str:
+    """A name that a pattern matches, and others hardly do by chance: something unusual stands wherever anything may."""
+    tokens: list[str] = []
+    for number, part in enumerate(_WILDCARD.split(pattern)):
+        if number % 2 == 0:
+            tokens.append(part)
+        elif part == "*":
+            tokens.append(UNUSUAL)
+        elif part == "?":
+            tokens.append("q")
+        else:
+            allowed = [letter for letter in "qzjxwabcdefghiklmnoprstuvy0123456789_-" if _set(part).match(letter)]
+            tokens.append(allowed[0] if allowed else "q")
+    return "".join(tokens)
+
+
+@lru_cache(maxsize=65536)
 def includes(outer: Patterns, inner: Patterns) -> bool:
     """Whether every name that ``inner`` matches is matched by ``outer``. False where that is not known."""
     if "*" in outer or set(inner) <= set(outer):
@@ -173,6 +209,8 @@ def includes(outer: Patterns, inner: Patterns) -> bool:
     if all(map(is_literal, inner)):
         return all(_exact(outer, name) for name in inner)
     if all(map(is_literal, outer)):
+        return False
+    if any(not _exact(outer, ordinary(pattern)) and _exact((pattern,), ordinary(pattern)) for pattern in inner):
         return False
     try:
         return all(0 in matched for matched, _ in classes((outer,), inner))
@@ -188,12 +226,18 @@ def meet(first: Patterns, second: Patterns) -> bool:
     for one, other in ((first, second), (second, first)):
         if all(map(is_literal, one)):
             return any(_exact(other, name) for name in one)
-    if not any(_compatible(one, other) for one in first for other in second):
-        return False
+    pairs = [(one, other) for one in first for other in second if _compatible(one, other)]
+    if any(_follow(one, other) or _follow(other, one) for one, other in pairs):
+        return True
     try:
-        return any(0 in matched for matched, _ in classes((first,), second))
+        return any(len(matched) == 2 for pair in pairs for matched, _ in _walk([pair[:1], pair[1:]], pair[:1]))
     except TooLarge:
         return True
+
+
+def _follow(one: str, other: str) -> bool:
+    """Whether what matches the one, and behind it what matches the other, is matched by both."""
+    return one.endswith("*") and other.startswith("*")
 
 
 def _compatible(one: str, other: str) -> bool:

@@ -14,13 +14,14 @@ unless only one of them gets as far as that rule.
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aegis.core.policy import Approval
 from aegis.workbench.cells import answered, cells, follows
 from aegis.workbench.examples import called, doubtful_names, show
-from aegis.workbench.languages import TooLarge, is_literal
+from aegis.workbench.languages import TooLarge, is_literal, ordinary
 from aegis.workbench.reach import covers, covers_doubt
 from aegis_core.policy.globs import match_any, parse_glob
 
@@ -163,29 +164,32 @@ class _Search:
         self._tries = 0
         sides = [self._meeting(side, standing.reach) for side in (self._old, self._new)]
         if sides[0] is None or sides[1] is None:
-            return self._ordinary_call(standing, (), "more rules meet it than are looked at together")
-        near: dict[tuple[str, int], Standing] = {s.key: s for side in sides if side is not None for s in side}
+            return self._ordinary_call(standing, ()), "more rules meet it than are looked at together"
+        before, after = (_up_to_cover(side, standing.reach) for side in sides if side is not None)
+        near = list({s.key: s for s in (*before, *after)}.values())
+        example = self._ordinary_call(standing, near[:_MOST_RULES])
+        if example is not None:
+            return example, ""
         if len(near) > _MOST_RULES:
-            meeting = list(near.values())[:_MOST_RULES]
-            return self._ordinary_call(standing, meeting, "more rules meet it than are looked at together")
+            return None, "more rules meet it than are looked at together"
         try:
-            return self._cell_by_cell(standing, list(near.values()), sides[0], sides[1])
+            return self._cell_by_cell(standing, near, before, after)
         except TooLarge:
-            why = "its conditions, and those of rules it meets, have too many cases"
-            return self._ordinary_call(standing, list(near.values()), why)
+            return None, "its conditions, and those of rules it meets, have too many cases"
 
-    def _ordinary_call(self, standing: Standing, near: Sequence[Standing], why: str) -> tuple[Example | None, str]:
+    def _ordinary_call(self, standing: Standing, near: Sequence[Standing]) -> Example | None:
         """A call with values that its conditions, and those of rules it meets, speak of, if one shows something."""
-        try:
-            names = cells(standing.reach, [])[0].names
-            for other in (standing, *near):
-                for answers in answered((*standing.atoms, *other.atoms), true=standing.atoms):
+        kind, target, agent, user = (None if axis == ("*",) else ordinary(axis[0]) for axis in standing.reach)
+        names = (kind or "some_tool", target or "some_server", agent, user)
+        for other in (standing, *near):
+            try:
+                for answers in itertools.islice(answered((*standing.atoms, *other.atoms), true=standing.atoms), 30):
                     example = self._tried(called(names, answers.chosen))
                     if example is not None:
-                        return example, ""
-        except TooLarge:
-            pass
-        return None, why
+                        return example
+            except TooLarge:
+                continue
+        return None
 
     def _cell_by_cell(
         self, standing: Standing, near: list[Standing], before: list[Standing], after: list[Standing]
@@ -287,6 +291,16 @@ class _Search:
             if (better.old, better.new) == (example.old, example.new):
                 return better
         return example
+
+
+def _up_to_cover(rules: Sequence[Standing], reach: Reach) -> list[Standing]:
+    """The rules up to the first that decides every call of a reach: none after it is ever asked about one."""
+    found: list[Standing] = []
+    for standing in rules:
+        found.append(standing)
+        if not standing.atoms and covers(standing.reach, reach):
+            break
+    return found
 
 
 def _up_to_certain(rules: Sequence[Standing], matched: set[Any]) -> list[Standing]:

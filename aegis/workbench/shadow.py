@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aegis.workbench.atoms import atoms_of
 from aegis.workbench.cells import answered, cells, follows, possible
-from aegis.workbench.languages import TooLarge
+from aegis.workbench.languages import TooLarge, ordinary
 from aegis.workbench.reach import ReachIndex, covers, reach_of
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Shadows:
     """
 
     def __init__(self, rules: Sequence[Rule], trust: Trust) -> None:
+        self._rules = rules
         self._reaches = [reach_of(rule.document.match) for rule in rules]
         self._atoms = [atoms_of(rule, trust) for rule in rules]
         self._index = ReachIndex(self._reaches)
@@ -51,12 +52,20 @@ class Shadows:
         for other in above:
             if covers(self._reaches[other], self._reaches[number]) and self._follows(number, other):
                 return [other]
-        if len(above) > _MOST:
+        if len(above) > _MOST or self._has_calls_of_its_own(number, above):
             return None
         try:
             return self._together(number, above)
         except TooLarge:
             return None
+
+    def _has_calls_of_its_own(self, number: int, above: list[int]) -> bool:
+        """Whether no rule above certainly matches an ordinary call of a rule. False where that is not plain."""
+        kind, target, agent, user = (None if axis == ("*",) else ordinary(axis[0]) for axis in self._reaches[number])
+        names = (kind or "qzjxw_tool", target or "qzjxw_server", agent, user)
+        return self._rules[number].match(names) is True and all(
+            self._rules[other].match(names) is not True for other in above
+        )
 
     def _follows(self, number: int, other: int) -> bool:
         """Whether a rule's conditions plainly include another's."""
