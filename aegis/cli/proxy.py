@@ -22,6 +22,7 @@ from aegis_core.runtime import Runtime
 from aegis_mcp.naming import server_name
 from aegis_mcp.proxy.asking import ClientApprovalHandler
 from aegis_mcp.proxy.stdio import run_stdio
+from aegis_mcp.proxy.trail import PromptTrail
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -118,7 +119,7 @@ def proxy(
         approvals = ClientApprovalHandler(trail, hold=hold)
         runtime = Runtime(
             policy=loaded,
-            audit_logger=[trail, *_telemetry(wanted=otel)],
+            audit_logger=[trail if "://" in db else PromptTrail(trail), *_telemetry(wanted=otel)],
             approval_handler=approvals,
             approval_timeout=None,
             agent=agent,

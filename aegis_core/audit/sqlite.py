@@ -110,6 +110,18 @@ class AuditLogger:
         if self.durable or job.conditional or not self._writer.post(job):
             await self._writer.arun(job)
 
+    def try_write(self, record: Record, redactor: Redactor | None = None) -> bool:
+        """`write`, unless that would mean to wait for others who write; False, and nothing happened, if it would.
+
+        For an event loop that has nothing else to do than to wait for the disk.
+
+        Raises:
+            AuditError: It was not written.
+            GrantUnavailable: The intent's grant cannot be consumed; nothing was written.
+            BudgetExhausted: A budget is used up; nothing was written.
+        """
+        return self._writer.try_run(Job(record, redactor))
+
     def digest(self, data: bytes) -> str:
         """A keyed digest of ``data``: 64 hex digits. The key is the file beside the trail or AEGIS_KEY_FILE."""
         return self._digest(data)
