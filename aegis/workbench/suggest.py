@@ -119,9 +119,9 @@ def _proposed(history: History, policy: Policy, enough: int, skipped: list[str])
             if change is not None:
                 taken.add(change.rule)
                 yield change
-    for (rule, _, _), group in by_tool.items():
+    for (asking, _, _), group in by_tool.items():
         if sum(one.denied for one in group) >= enough and not any(one.approved for one in group):
-            change = _blocking(group, rules.get(rule), taken)
+            change = _blocking(group, rules.get(asking), taken)
             taken.add(change.rule)
             yield change
     if history.calls >= _UNUSED:
@@ -143,7 +143,7 @@ def _allowing(evidence: Evidence, asking: Rule | None, taken: set[str], skipped:
     if evidence.names and not named:
         skipped.append(f"{what}: its arguments have nothing in common that a rule could name")
         return None
-    rule = {
+    rule: dict[str, Any] = {
         "name": _free_name(f"{_plain(evidence.type)}_as_approved", taken),
         "match": _match([evidence], asking),
         "conditions": conditions,

@@ -155,8 +155,9 @@ def _unique_names(parts: list[_Part]) -> None:
                 if first is not part:
                     line, _ = _place(part, (kind, number, "name"))
                     other = f"{part.source}:{line}, which is included, has a rule of this name too; rename one"
-                    place = _place(first, (kind, at, "name"))
-                    raise PolicyError(Problem(f"rule {shown(rule.name)}: {other}", first.source, *place, rule=rule.name))
+                    message = f"rule {shown(rule.name)}: {other}"
+                    line, column = _place(first, (kind, at, "name"))
+                    raise PolicyError(Problem(message, first.source, line, column, rule=rule.name))
 
 
 def _problem(part: _Part, number: int, message: str) -> PolicyError:
