@@ -11,6 +11,7 @@ import click
 
 from aegis.cli.wrap import chosen, client_option, opened
 from aegis.clients.checkup import checkup, installation
+from aegis.clients.claude_code.checkup import look_at_hook
 from aegis.clients.finding import Finding, Patient
 from aegis.clients.servers import option
 from aegis.clients.wrapping import own_program
@@ -57,7 +58,7 @@ def doctor(
 
     Every wrapped server in the settings, or the COMMAND, is started by itself and through the proxy, and asked for its
     tools; nothing is called. Looked at are the programs, the policy and the trail, the lock, the cage rule, and how the
-    policy fits the tools: rules that match none, and tools that no rule speaks of.
+    policy fits the tools: rules that match none, and tools that no rule speaks of. Of Claude Code the hook, too.
 
     Exit codes: 0 all is well; 1 something should be mended; 2 the settings or the options cannot be used; 3 a server or
     the trail does not work.
@@ -71,6 +72,8 @@ def doctor(
     found = [("aegis", ours)] if (ours := installation()) else []
     for name, patient in patients:
         found.append((name, [patient] if isinstance(patient, Finding) else list(checkup(patient, timeout=timeout))))
+    if client == "claude-code" and (hook := look_at_hook()):
+        found.append(("the hook", hook))
     states = {finding.state for _, findings in found for finding in findings}
     code = 3 if "failed" in states else 1 if "problem" in states else 0
     if as_json:

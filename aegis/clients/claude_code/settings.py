@@ -21,7 +21,7 @@ from aegis_core.errors import AegisError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["EVENTS", "command_line", "installed", "uninstalled"]
+__all__ = ["EVENTS", "command_line", "commands", "installed", "uninstalled"]
 
 EVENTS = ("PreToolUse", "PostToolUse", "PostToolUseFailure")
 TIMEOUT = 60
@@ -83,6 +83,17 @@ def uninstalled(text: str) -> str:
     return text
 
 
+def commands(root: Node) -> dict[str, str]:
+    """The command of our hook, by the event it is for."""
+    hooks = root.get("hooks")
+    return {
+        member.key: _commands(entry)[0]
+        for member in ((hooks.members or ()) if hooks is not None else ())
+        for entry in member.value.items or ()
+        if member.key in EVENTS and _runs_us(entry)
+    }
+
+
 def _ours(root: Node) -> tuple[Node, int, int, str | None] | None:
     """The first entry that runs our hook: the object of all hooks, its event's and its own number, and its matcher."""
     hooks = root.get("hooks")
@@ -96,10 +107,14 @@ def _ours(root: Node) -> tuple[Node, int, int, str | None] | None:
 
 
 def _runs_us(entry: Node) -> bool:
-    handlers = entry.get("hooks")
-    commands = [handler.get("command") for handler in (handlers.items or ())] if handlers is not None else []
-    texts = [command.text or "" for command in commands if command is not None]
+    texts = _commands(entry)
     return bool(texts) and all("aegis hook claude-code" in text for text in texts)
+
+
+def _commands(entry: Node) -> list[str]:
+    handlers = entry.get("hooks")
+    found = [handler.get("command") for handler in (handlers.items or ())] if handlers is not None else []
+    return [command.text or "" for command in found if command is not None]
 
 
 def _object(node: Node | None, name: str) -> Node:
