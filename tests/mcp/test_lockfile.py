@@ -220,6 +220,33 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["aegis.lock", "aegis.lock.turn"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="kills with a signal")
+def test_a_process_that_is_killed_while_it_writes_leaves_a_whole_file(tmp_path: Path) -> None:
+    program = textwrap.dedent("""
+        import sys
+        from pathlib import Path
+        from aegis_mcp.pinning.definition import definition_of
+        from aegis_mcp.pinning.lockfile import LockFile
+        file = LockFile(Path(sys.argv[1]))
+        number = len(file.read().of("s") or {})
+        print(number, flush=True)
+        while True:
+            number += 1
+            tool = definition_of({"name": f"t{number}", "description": "x" * 5000})
+            file.edit("s", lambda before: {**(before or {}), tool.name: tool})
+            print(number, flush=True)
+    """)
+    path = tmp_path / "aegis.lock"
+    for _ in range(4):
+        with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            said = [int(process.stdout.readline()) for _ in range(5)]
+            process.kill()
+        assert len(LockFile(path).read().of("s") or {}) >= said[-1]
+    put(LockFile(path), "t", ADD)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["aegis.lock", "aegis.lock.turn"]
+
+
 def test_a_difference_shows_what_does_not_show_itself() -> None:
     before = {"add": definition_of(ADD), "gone": definition_of({"name": "gone"})}
     hidden = {**ADD, "description": "Adds.\n\u202e\x1b[2KTwo numbers.\U000e0049", "title": "A\nB"}

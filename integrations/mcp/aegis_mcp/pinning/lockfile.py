@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -191,7 +190,9 @@ class LockFile:
             for server, tools in sorted(servers.items())
         }
         text = json.dumps({"aegis_lock": VERSION, "servers": entries}, indent=2, ensure_ascii=False)
-        temporary = f"{self.path}.{secrets.token_hex(8)}.tmp"
+        temporary = f"{self.path}.new"  # one is enough, as only one process writes
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)  # noqa: PTH108 - of a process that was killed; beside os.open
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
         try:
             with os.fdopen(fd, "wb") as file:
