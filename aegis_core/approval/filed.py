@@ -77,7 +77,8 @@ def hidden_edit(edits: Mapping[str, Any], filed: Mapping[str, Any], redactor: Re
             if isinstance(there, str) and labelled(there):
                 return pointer
             try:
-                there = there[int(part) if isinstance(there, list) else part]
+                step: Any = int(part) if isinstance(there, list) else part
+                there = there[step]
             except (LookupError, TypeError, ValueError):
                 break
         if isinstance(there, str) and labelled(there):

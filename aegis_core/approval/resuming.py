@@ -49,7 +49,7 @@ def pick_up(
     ticket = ApprovalStore(trail).of_call(call_id)
     if ticket is None:
         raise ApprovalError(f"no call {call_id!r} was ever filed for approval on this trail")
-    last = trail.read(lambda db: db.execute(_LAST, (call_id,)).fetchone())
+    last = _last(trail, call_id)
     if last is not None and last[1] != ResultStatus.PENDING_APPROVAL:
         how = "has run, or is running" if last[0] == "intent" else f"has ended: {last[1]}"
         raise ApprovalError(f"call {call_id} {how}; it is not resumed")
@@ -61,6 +61,15 @@ def let_go(trail: Any, request: ApprovalRequest, result: Result) -> None:
     """A resumed call that was refused waits for nobody any more."""
     if result.refused and result.status is not ResultStatus.PENDING_APPROVAL:
         ApprovalStore(trail).leave(request.id, request.call_id, f"the call was resumed and ended: {result.status}")
+
+
+def _last(trail: Any, call_id: str) -> tuple[str, str | None] | None:
+    """What is on the trail about a call: the kind of its last record but for its outcome, and the status that says."""
+
+    def work(db: Any) -> Any:
+        return db.execute(_LAST, (call_id,)).fetchone()
+
+    return trail.read(work)  # type: ignore[no-any-return]
 
 
 def _rebuilt(ticket: Ticket, call_id: str, bind: Callable[[Action, Decision], str]) -> ApprovalRequest:

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from aegis_core.errors import ApprovalError
 
@@ -85,7 +86,7 @@ def check(secret: bytes, headers: Headers, body: bytes, *, now: float) -> None:
 
 
 def _ours(headers: Headers) -> dict[str, str]:
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    pairs: Any = headers.items() if isinstance(headers, Mapping) else headers
     found: dict[str, str] = {}
     for raw_name, raw_value in pairs:
         name = (raw_name.decode("latin-1") if isinstance(raw_name, bytes) else raw_name).lower()

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import time
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -74,10 +75,8 @@ class WebhookApprovalHandler(QueueApprovalHandler):
         wait: bool | float = True,
         timeout: float = 10.0,
     ) -> None:
-        try:
-            import httpx  # noqa: PLC0415, F401 - an extra, and heavy
-        except ImportError as error:
-            raise ApprovalError(f"webhooks need httpx: pip install 'aegis-agents[http]' ({error})") from error
+        if find_spec("httpx") is None:
+            raise ApprovalError("webhooks need httpx: pip install 'aegis-agents[http]'")
         super().__init__(store, wait=wait)
         self._url = _checked(url)
         self._host = urlsplit(url).hostname or ""
@@ -135,6 +134,7 @@ class WebhookApprovalHandler(QueueApprovalHandler):
 
     def _tell(self, ticket: Ticket) -> None:
         """Deliver the message, or put on record that it could not be."""
+        why: str | None = None
         pauses = () if self._wait is False else _PAUSES
         for pause in (*pauses, None):
             try:
@@ -148,14 +148,18 @@ class WebhookApprovalHandler(QueueApprovalHandler):
             time.sleep(pause)
         _log.warning("approval request %s could not be sent to %s: %s; the call waits on", ticket.id, self._host, why)
         event = Event("approval_undelivered", data={"id": ticket.id, "host": self._host, "why": why})
+
+        def note(transaction: Any) -> None:
+            transaction.append(event)
+
         try:
-            self.store.transact(lambda transaction: transaction.append(event))
+            self.store.transact(note)
         except AegisError as error:
             _log.warning("that could not be put on record: %s", error)
 
     async def _deliver(self, ticket: Ticket) -> str | None:
         """Send the message once; None if the service took it, else why not."""
-        import httpx  # noqa: PLC0415 - as above
+        import httpx  # noqa: PLC0415 - an extra, and heavy
 
         body = _message(ticket, self._link)
         headers = {"content-type": "application/json", **seal(self._secret, ticket.id, int(time.time()), body)}
