@@ -181,10 +181,10 @@ def test_rules_that_decide_everything_only_together_are_named_together(tmp_path:
     text = """rules:
   - {name: reads, match: {type: "read_*"}, approval: auto}
   - {name: writes, match: {type: "write_*"}, approval: block}
-  - {name: never, match: {type: ["read_a*", write_b]}, approval: approve}
+  - {name: mixed, match: {type: ["read_a*", write_b]}, approval: approve}
 """
     (finding,) = linted(tmp_path, text)
-    assert (finding.code, finding.rule) == ("AEG002", "never")
+    assert (finding.code, finding.rule) == ("AEG002", "mixed")
     assert "the rules 'reads' and 'writes' together" in finding.message
 
 
