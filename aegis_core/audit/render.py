@@ -197,8 +197,8 @@ def note(kind: str, at: int, data: str) -> Row:
 def timestamp(at: int) -> str:
     """Microseconds since the epoch as ``2026-03-22T10:30:00.123456Z``."""
     try:
-        second, micros = divmod(at, 1_000_000)
-        return f"{_to_the_second(second)}.{micros:06d}Z"
+        second = at // 1_000_000
+        return f"{_to_the_second(second)}.{at - second * 1_000_000:06}Z"
     except (OverflowError, TypeError, ValueError):
         return str(at)  # only in a row that somebody edited
 
@@ -249,14 +249,14 @@ def entry(row: Sequence[Any], *, lives: bool) -> dict[str, Any]:
         "policy_digest": policy,
         "params_digest": params_digest,
         "rules_digest": rules,
-        "floors": loads(floors, []),
+        "floors": [] if floors is None else loads(floors, []),
         "request_id": request_id,
         "duration_ms": None if duration is None else duration / 1000,
         "error": error,
         "result": loads(result, None),
         "claimed_by": claimed_by,
-        "changes": loads(changes, []),
-        "labels": loads(labels, {}),
+        "changes": [] if changes is None else loads(changes, []),
+        "labels": {} if labels is None else loads(labels, {}),
         "description": text or "",
     }
 
