@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING
 from aegis.core.action import Action
 from aegis.core.policy import Policy
 from aegis.errors import AegisError
+from aegis_core.policy.conditions.truth import Context
+from aegis_core.policy.explain import explain
+from aegis_core.redact import Redactor
 
 if TYPE_CHECKING:
     from aegis_core.approval.store import Ticket
     from aegis_core.policy.explain import Explanation
 
 __all__ = ["PolicyFile", "action_of", "judged_at"]
+
+_REDACTOR = Redactor()  # made once: it costs more than the explanation. What is explained here is masked already
 
 
 class PolicyFile:
@@ -47,7 +52,7 @@ class PolicyFile:
     def explain(self, ticket: Ticket) -> Explanation | str:
         """Why a call was stopped, as this policy sees it; or why that cannot be said."""
         try:
-            return self.policy().explain(action_of(ticket), now=judged_at(ticket))
+            return explain(self.policy(), action_of(ticket), Context(now=judged_at(ticket)), _REDACTOR)
         except (AegisError, TypeError, ValueError) as error:
             return str(error)
 
