@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aegis_core.answers import edited, why_not
-from aegis_core.decision import Approval, Decision
+from aegis_core.decision import Approval, Decision, RiskLevel
 from aegis_core.record import BudgetExhausted, GrantUnavailable, Intent, Record, Refusal, new_id, now_us
 from aegis_core.record import Outcome as OutcomeRecord
 from aegis_core.request import ApprovalAnswer, ApprovalRequest
@@ -52,6 +52,7 @@ __all__ = [
     "describe",
     "ending",
     "governed_call",
+    "refused_call",
 ]
 
 # Looking an enum's member up costs as much as two calls (until Python 3.12).
@@ -297,6 +298,23 @@ def _as_answered(
 def _stands(asked: ApprovalRequest | None, decision: Decision) -> bool:
     """Whether the yes to what was asked covers the decision: the same requirement by the same rules."""
     return asked is not None and asked.decision.rules_digest == decision.rules_digest
+
+
+def refused_call(
+    call_id: str, action: Action, reason: str, rule: str, policy_digest: str
+) -> Generator[Step, Outcome, Result]:
+    """Refuse a call for a reason that no policy knows of, on record.
+
+    Args:
+        call_id: The call's id on the trail.
+        action: The call.
+        reason: Why, for people and models.
+        rule: What stands in the place of a rule's name.
+        policy_digest: The policy in force.
+    """
+    decision = Decision(_BLOCK, RiskLevel.HIGH, rule, reason)
+    refusal = Refusal(call_id, now_us(), action, decision, policy_digest, ResultStatus.BLOCKED, reason)
+    return (yield from _refuse(refusal))
 
 
 def _refuse(refusal: Refusal, error: BaseException | None = None) -> Generator[Step, Outcome, Result]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
 from aegis_core.action import Action
-from aegis_core.call import ending, governed_call
+from aegis_core.call import ending, governed_call, refused_call
 from aegis_core.decision import Approval
 from aegis_core.drive import Call, adrive, drive
 from aegis_core.enclosing import ENCLOSING, Enclosing, Split
@@ -242,6 +242,25 @@ class Runtime(Surroundings):
         """`begin` from a coroutine."""
         return self._begun(await self._call(action, approval_handler, can_edit=can_edit).abegin())
 
+    def refuse(self, action: Action, reason: str, *, rule: str = "<refused>") -> Result:
+        """Refuse a call on record, whatever the policy says of it: for integrations that cannot judge it.
+
+        Args:
+            action: The call, as far as it could be read.
+            reason: Why, in words for people and models, without a full stop.
+            rule: What the trail has in the place of a rule's name.
+
+        Returns:
+            The refusal, ``blocked``; also where it could not be written down, which is loud.
+        """
+        action = self._complete(action)
+        return drive(refused_call(new_id(), action, reason, rule, self._policy.digest), self, _never)
+
+    async def arefuse(self, action: Action, reason: str, *, rule: str = "<refused>") -> Result:
+        """`refuse` from a coroutine."""
+        action = self._complete(action)
+        return await adrive(refused_call(new_id(), action, reason, rule, self._policy.digest), self, _never)
+
     def check(self, action: Action) -> Result:
         """What would happen to a call, without making it: nothing runs, nobody is asked, nothing is written.
 
@@ -376,6 +395,10 @@ class Runtime(Surroundings):
         if intent is not None:
             ENCLOSING.set(Split(self, call, intent, session=self._session()))
         return call
+
+
+def _never(intent: Intent) -> NoReturn:
+    raise AssertionError(f"call {intent.call_id} was refused and cannot run")
 
 
 def _joined(intent: Intent, action: Action, outcome: Outcome) -> Result:

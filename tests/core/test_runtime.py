@@ -511,3 +511,15 @@ def test_policies_from_yaml_and_the_short_names_work_together(tmp_path: Path):
     governed = runtime(Policy.from_yaml(path))
     assert governed.run(Action("read_file", "fs"), echo).ok
     assert governed.run(SEND, echo).status == "blocked"
+
+
+async def test_an_integration_may_refuse_a_call_on_record():
+    governed = runtime(AUTO)
+    for result in (
+        governed.refuse(Action("x", "y", {"arguments": "{"}), "its arguments are no JSON", rule="<arguments>"),
+        await governed.arefuse(Action("x", "y", {"arguments": "{"}), "its arguments are no JSON", rule="<arguments>"),
+    ):
+        assert (result.status, result.error) == ("blocked", "x: its arguments are no JSON. The call did not run.")
+    entries = governed.audit_logger.get_log()  # type: ignore[attr-defined]
+    assert [(entry["matched_rule"], entry["result_status"]) for entry in entries] == [("<arguments>", "blocked")] * 2
+    assert entries[0]["session_id"] == governed.session_id

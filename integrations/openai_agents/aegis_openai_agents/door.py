@@ -8,8 +8,6 @@ from agents import get_current_trace
 from agents.tool_context import ToolContext
 
 from aegis_core.action import Action
-from aegis_core.decision import Approval, Decision, RiskLevel
-from aegis_core.record import Refusal, new_id, now_us
 from aegis_core.result import ResultStatus
 from aegis_openai_agents.interruption import Asking, Interruption
 from aegis_openai_agents.sdk import run_state_says
@@ -95,12 +93,9 @@ class Door(NamedTuple):
         Returns:
             The refusal, for the model to read.
         """
-        runtime, reason = self.runtime, str(problem)
         action = self.action(context, type, {"arguments": text}, server=server, call_id=call_id)
-        decision = Decision(Approval.BLOCK, RiskLevel.HIGH, "<arguments>", reason)
-        status, digest = ResultStatus.BLOCKED, runtime.policy.digest
-        await runtime.awrite(Refusal(new_id(), now_us(), action, decision, digest, status, reason))
-        return f"{type}: {reason}. The call did not run."
+        result = await self.runtime.arefuse(action, str(problem), rule="<arguments>")
+        return str(result.error)
 
     async def must_interrupt(self, action: Action) -> bool:
         """Whether a person has to be asked about a call. If so, that is on record, and the request is filed."""
