@@ -360,3 +360,47 @@ async def test_a_client_that_can_show_a_form_is_asked_and_only_its_approve_is_a_
     assert all(message.get("id") != form["id"] for message in wire.heard), "the server never sees our question's answer"
     if status == "success":
         assert wire.trail.get_log()[0]["approver"] == "elicitation:desk"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "delete_file",
+        "Delete_File",
+        "delete_file\u200b",
+        "delete_file\u202e",
+        "d\u0435lete_file",  # a Cyrillic letter
+        "\uff44elete_file",  # a full-width letter
+        "filesystem__delete_file",
+        "read_x\ndelete_file",
+        "delete_file\x00",
+        " delete_file",
+        "",
+    ],
+)
+async def test_however_its_name_is_spelled_a_blocked_tool_is_not_called(name: str) -> None:
+    policy = Policy.from_dict(
+        {
+            "version": "1",
+            "defaults": {"approval": "block"},
+            "rules": [
+                {"name": "never", "match": {"type": ["delete_*", "*delete_file*"]}, "approval": "block"},
+                {"name": "all", "match": {"type": "*_*"}, "approval": "auto"},
+            ],
+        }
+    )
+    wire = Wire(policy=policy)
+    wire.send(call(1, name))
+    await wire.settle()
+    assert wire.heard == []
+    assert len(wire.said) == 1
+
+
+@pytest.mark.parametrize("identity", [[], {}, None, True, 1.5, "no such"])
+async def test_a_cancellation_or_an_answer_for_nothing_disturbs_nothing(identity: Any) -> None:
+    wire = Wire()
+    wire.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": identity}})
+    wire.answer(identity, {"content": []}) if identity is not None else None
+    wire.send(call(1))
+    await wire.settle()
+    assert [message["id"] for message in wire.said] == [1]

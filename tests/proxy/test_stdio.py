@@ -185,6 +185,31 @@ def test_a_server_that_ends_at_once_ends_the_proxy_with_its_code(home: Path) -> 
     assert ran.stdout == b""
 
 
+def test_a_server_that_dies_in_the_middle_of_a_call_ends_the_proxy_and_leaves_an_end_nobody_saw(home: Path) -> None:
+    script = home.parent / "dies.py"
+    script.write_text("import sys\nfor line in sys.stdin:\n    sys.exit(3)\n")
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "read_text_file", "arguments": {}}}
+    process = subprocess.Popen(
+        proxy(home, "--no-lock", command=(sys.executable, str(script))), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(call).encode() + b"\n")
+    process.stdin.flush()
+    assert process.stdout.read() == b"", "nobody answers in the server's place"
+    assert process.wait(timeout=60) == 3
+    process.stdin.close()
+    process.stdout.close()
+    assert log(home) == [("read_text_file", "unknown")]
+
+
+def test_a_message_that_is_too_long_ends_the_connection_with_a_sentence(home: Path) -> None:
+    ran = run(proxy(home, command=echo(home.parent / "data")), b'{"x":"' + b"x" * (65 * 2**20) + b'"}\n')
+    assert ran.returncode == 1
+    assert b"a message is longer than 64 MiB" in ran.stderr
+    assert b"Traceback" not in ran.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "code", "sentence"),
     [

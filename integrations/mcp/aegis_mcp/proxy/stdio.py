@@ -50,7 +50,7 @@ async def run_stdio(
         The server's exit code; 128 plus the number of the signal that ended it.
 
     Raises:
-        AegisError: The server could not be started.
+        AegisError: The server could not be started, or a message was too long.
     """
     child = await start_child(command)
     assert child.stdin is not None
@@ -80,6 +80,9 @@ async def run_stdio(
         await end_child(child, grace=GRACE)
         with contextlib.suppress(OSError):
             await writer.drain()
+    problem = None if inward.cancelled() else inward.exception()
+    if problem is not None:
+        raise problem
     code = child.returncode or 0
     return code if code >= 0 else 128 - code
 
