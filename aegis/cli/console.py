@@ -53,6 +53,8 @@ def console(
         from aegis.console import app, listening, login, policies, serve  # noqa: PLC0415 - the extra, and heavy
     except ImportError as error:
         raise AegisError(f"the console needs its extra: pip install 'aegis-agents[ui]' ({error})") from error
+    if not approver.strip():
+        raise click.UsageError("--as must name who answers.")
     token = os.environ.get(_TOKEN) or None
     if token is not None and len(token) < listening.SHORTEST_TOKEN:
         raise click.UsageError(f"{_TOKEN} must have at least {listening.SHORTEST_TOKEN} characters.")

@@ -77,7 +77,9 @@ class Guard:
         """The answer to a request that does not get through."""
         hosts = headers.getlist("host")
         if len(hosts) != 1 or hosts[0].lower() not in self._names.hosts:
-            return PlainTextResponse("This is not the address of this console.\n", 421)
+            return PlainTextResponse(
+                "The console is not called by this name. If people shall open it so, start it with --origin.\n", 421
+            )
         changes = scope["method"] not in ("GET", "HEAD")
         if changes and headers.getlist("origin") not in [[origin] for origin in self._names.origins]:
             return _refused("The request did not come from the console's own pages.")

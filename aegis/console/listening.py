@@ -87,10 +87,11 @@ def names_for(address: Address, origin: str | None) -> Names:
     if address.is_loopback:
         own = [*own, *(name for name in ("127.0.0.1", "localhost", "::1") if name not in own)]
     hosts = [f"[{host}]" if ":" in host else host for host in own]
-    urls = [f"http://{host}:{address.port}" for host in hosts]
+    port = "" if address.port == 80 else f":{address.port}"  # as browsers write it
+    urls = [f"http://{host}{port}" for host in hosts]
     if origin is not None:
         urls.insert(0, _origin(origin))
-    return Names(frozenset(map(_host, urls)), frozenset(urls), urls[0])
+    return Names(frozenset(url.partition("://")[2] for url in urls), frozenset(urls), urls[0])
 
 
 def _origin(text: str) -> str:
@@ -104,8 +105,3 @@ def _origin(text: str) -> str:
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname.lower()
     usual = {"http": 80, "https": 443}[url.scheme]
     return f"{url.scheme}://{host}" + (f":{port}" if port not in (None, usual) else "")
-
-
-def _host(url: str) -> str:
-    host = url.partition("://")[2]
-    return host.removesuffix(":80") if url.startswith("http:") else host

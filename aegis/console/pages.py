@@ -12,7 +12,8 @@ from aegis.console.live import stream_inbox, stream_trail
 from aegis.console.values import leaves
 from aegis.console.wanted import STATUSES, wanted_by
 from aegis.errors import ApprovalError
-from aegis_core.audit.filters import Filters
+from aegis_core.audit.filters import Filters, moment
+from aegis_core.audit.render import timestamp
 from aegis_core.text import visible
 
 if TYPE_CHECKING:
@@ -74,8 +75,9 @@ def audit(request: Request) -> Response:
     older = None
     if len(entries) > _PAGE:
         entries = entries[:_PAGE]
-        # Calls of the same microsecond may stand on both pages; none is left out.
-        older = urlencode({**wanted.given(), "until": entries[-1]["timestamp"][:-1] + "Z"}) if entries else None
+        # Calls of the last one's microsecond stand on both pages, so that none is left out.
+        until = timestamp(moment(entries[-1]["timestamp"]) + 1)
+        older = urlencode({**wanted.given(), "until": until})
     return _page(
         request,
         "audit.html",

@@ -147,6 +147,7 @@ def test_what_cannot_be_used_is_refused_with_a_sentence(folder: Path) -> None:
     for args, code, words in (
         (("--listen", "somewhere"), 2, "must be HOST:PORT"),
         (("--listen", "127.0.0.1:0", "--origin", "x"), 2, "URL without a path"),
+        (("--as", " "), 2, "--as must name"),
         (("--policy", "wrong.yaml"), 2, "did you mean 'rules'"),
         (("--policy", "none.yaml"), 2, "cannot be read"),
         (("--db", "not.db"), 2, "not.db"),

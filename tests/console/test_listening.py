@@ -50,7 +50,9 @@ def test_the_address_people_open_is_another_name() -> None:
 
 
 def test_an_address_beyond_the_loopback_is_called_by_its_own_name_alone() -> None:
-    assert names_for(Address("192.168.1.2", 80), None).hosts == {"192.168.1.2"}
+    usual = names_for(Address("192.168.1.2", 80), None)
+    assert usual.hosts == {"192.168.1.2"}
+    assert usual.origins == {"http://192.168.1.2"}
     assert names_for(Address("0.0.0.0", 8787), "http://host:8787").hosts == {"host:8787"}
 
 
