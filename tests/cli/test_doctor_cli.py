@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cli.commands import typed
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -42,12 +44,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def aegis(place: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AEGIS_", "CLAUDE_"))}
-    env = {**kept, "HOME": str(place), "USERPROFILE": str(place), **variables}
-    return subprocess.run(
-        [sys.executable, "-m", "aegis", *words],
-        cwd=place / "client", env=env, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    return typed(place / "client", *words, home=place, **variables)
 
 
 def entry(place: Path, *words: str) -> dict[str, Any]:
@@ -207,7 +204,10 @@ def test_a_strangers_distribution_of_our_name_is_told(place: Path) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: aegis-core\nVersion: 9\n")
     (info / "top_level.txt").write_text("aegis_core\n")
     file = settings(place, tiny=entry(place))
-    ran = aegis(place, "doctor", str(file), PYTHONPATH=str(place / "site"))
+    ran = subprocess.run(
+        [sys.executable, "-m", "aegis", "doctor", str(file)],
+        env={**os.environ, "PYTHONPATH": str(place / "site")}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
     assert ran.returncode == 1
     assert "belongs to the distribution aegis-core too" in ran.stdout
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import codecs
 import json
-import os
 import stat
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +16,10 @@ from hypothesis import strategies as st
 from aegis.clients.jsontext import parse
 from aegis.clients.servers import servers
 from aegis.clients.wrapping import unwrap_all, wrap_all
+from tests.cli.commands import typed
+
+if TYPE_CHECKING:
+    import subprocess
 
 POLICY = """
 version: "1"
@@ -68,12 +70,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def aegis(place: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AEGIS_", "CLAUDE_", "XDG_"))}
-    home = {"HOME": str(place), "USERPROFILE": str(place), "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, "-m", "aegis", *words],
-        cwd=place / "work", env={**kept, **home, **variables}, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    return typed(place / "work", *words, home=place, **variables)
 
 
 def wrap(place: Path, file: Path, *words: str) -> subprocess.CompletedProcess[str]:
