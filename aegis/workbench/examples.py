@@ -172,16 +172,18 @@ class _Session:
 
 def doubtful_names(reach: Reach, others: Iterable[Reach]) -> Iterator[Names]:
     """Names about which a match is probably in doubt, some of them certainly matched by one of the others."""
-    kind, target, agent, user = (None if axis == ("*",) else name_like(axis) for axis in reach)
-    known_agent, known_user = agent, user
-    places = [target or "server"]
-    kinds = [kind or "tool"]
-    if kind is not None:
-        beginnings = [patterns[0].split("*", maxsplit=1)[0] for patterns, *_ in others if patterns[0].endswith("*")]
-        kinds += [kind.upper(), kind.title(), f"gateway__{kind}", *(f"{start}.{kind}" for start in beginnings[:20])]
-    if target is not None:
-        places += [target.upper(), f"gateway.{target}"]
-    for place, name in itertools.product(places, kinds):
-        yield name, place, known_agent, known_user
+    beginnings = [patterns[0].split("*", maxsplit=1)[0] for patterns, *_ in others if patterns[0].endswith("*")]
+    target, agent, user = (None if axis == ("*",) else name_like(axis) for axis in reach[1:])
+    places = ["server"] if target is None else [target, target.upper(), f"gateway.{target}"]
+    kinds = ["tool"] if reach[0] == ("*",) else []
+    for pattern in () if kinds else reach[0][:_PATTERNS]:
+        kind = name_like((pattern,))
+        kinds += [kind, kind.upper(), kind.title(), f"gateway__{kind}"]
+        kinds += [f"{start}.{kind}" for start in beginnings[:20]]
+    for place, kind in itertools.product(places, kinds):
+        yield kind, place, agent, user
         if agent is not None or user is not None:
-            yield name, place, None, None
+            yield kind, place, None, None
+
+
+_PATTERNS = 6

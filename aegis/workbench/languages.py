@@ -72,7 +72,7 @@ def prefix_of(pattern: str) -> str:
     return _WILDCARD.split(pattern, maxsplit=1)[0]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def _set(text: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(text))
 

@@ -12,6 +12,7 @@ from aegis.workbench.checks_rules import check_rules
 from aegis.workbench.checks_tools import check_tools
 from aegis.workbench.findings import Finding, Level
 from aegis.workbench.source import comments, read_source
+from aegis_core.policy.loading import gc_paused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,8 @@ def lint(
             ]
             continue
         sources.append(source)
-        here = [*check_alone(source, moment), *check_rules(source), *check_tools(source, servers)]
+        with gc_paused():
+            here = [*check_alone(source, moment), *check_rules(source), *check_tools(source, servers)]
         found += here if layered else _without_ignored(source, here)
     if layered:
         found += check_layers(sources)

@@ -232,9 +232,10 @@ class _Search:
                 return None, "more rules may be in doubt about its calls than are looked at"
             if _may_doubt(doubting.reach, standing.reach):
                 for names in doubtful_names(doubting.reach, [standing.reach]):
-                    example = self._tried(called(names, answers.chosen))
-                    if example is not None:
-                        return example, ""
+                    if standing.rule.match(names):
+                        example = self._tried(called(names, answers.chosen))
+                        if example is not None:
+                            return example, ""
                 return None, f"rule {doubting.rule.name!r} may be in doubt about some of its calls"
         return None
 

@@ -65,12 +65,27 @@ def _lowered(patterns: Patterns) -> Patterns:
 class ReachIndex:
     """Finds, of many rules, those that may meet one, without looking at all of them.
 
-    Two patterns can meet only if one's literal beginning is a beginning of the other's.
+    Rules are filed by their targets, and those of a target by how their types begin: two patterns can meet only if
+    one's literal beginning is a beginning of the other's.
     """
 
     def __init__(self, reaches: Sequence[Reach]) -> None:
         self._reaches = reaches
-        self._axes = [_Beginnings((reach[axis], n) for n, reach in enumerate(reaches)) for axis in (0, 1)]
+        filed: dict[Patterns, list[int]] = {}
+        for number, reach in enumerate(reaches):
+            filed.setdefault(reach[1], []).append(number)
+        self._types = {
+            targets: _Beginnings((reaches[number][0], number) for number in numbers)
+            for targets, numbers in filed.items()
+        }
+        self._named: dict[str, list[Patterns]] = {}
+        self._open: list[Patterns] = []
+        for targets in filed:
+            if all(map(is_literal, targets)):
+                for target in targets:
+                    self._named.setdefault(target, []).append(targets)
+            else:
+                self._open.append(targets)
 
     def meeting(self, reach: Reach, *, before: int | None = None, limit: int = 400) -> list[int] | None:
         """The places of the rules that may certainly match a call that ``reach`` does, in order.
@@ -80,12 +95,18 @@ class ReachIndex:
             before: Only rules before this place.
             limit: How many rules may be looked at; None comes back if that is not enough.
         """
-        counts = [axis.count(patterns) for axis, patterns in zip(self._axes, reach[:2], strict=True)]
-        if min(counts) > limit:
+        files = [self._types[targets] for targets in self._around(reach[1])]
+        if sum(file.count(reach[0]) for file in files) > limit:
             return None
-        best = counts.index(min(counts))
-        found = self._axes[best].find(reach[best])
-        return [n for n in found if (before is None or n < before) and meets(self._reaches[n], reach)]
+        found = {number for file in files for number in file.find(reach[0])}
+        return [n for n in sorted(found) if (before is None or n < before) and meets(self._reaches[n], reach)]
+
+    def _around(self, targets: Patterns) -> Sequence[Patterns]:
+        """The targets under which rules are filed that may be meant."""
+        if all(map(is_literal, targets)):
+            named = [one for target in targets for one in self._named.get(target, ())]
+            return [*dict.fromkeys(named), *(one for one in self._open if meet(one, targets))]
+        return [one for one in self._types if meet(one, targets)]
 
 
 class _Beginnings:
