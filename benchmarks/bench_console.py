@@ -93,9 +93,10 @@ def _measured(new_page: Callable[[], Page], waiting: int, rate: int) -> dict[str
 
 def _clicked(page: Page, made: Agent, numbers: Iterator[int] | None) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {"a click shows the call": [], "an answer is taken": []}
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         rows = page.locator("#rows li")
-        request = rows.nth(min(rows.count() - 1, 5)).get_attribute("data-id")  # not the one that is shown already
+        # Never the one that is shown already: after an answer that is the next below.
+        request = rows.nth(min(rows.count() - 1, 2 if number % 2 else 7)).get_attribute("data-id")
         found["a click shows the call"].append(page.evaluate(_CLICK, request))
         found["an answer is taken"].append(page.evaluate(_ANSWER, request))
         if numbers is not None:
