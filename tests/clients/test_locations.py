@@ -8,21 +8,21 @@ import pytest
 
 from aegis.clients.locations import hook_settings, ours_in_reach, user_settings
 
-HOME = Path("/home/jo")
+HOME = Path("/home/alice")
 
 
 @pytest.mark.parametrize(
     ("client", "system", "where"),
     [
-        ("claude-desktop", "darwin", "/home/jo/Library/Application Support/Claude/claude_desktop_config.json"),
+        ("claude-desktop", "darwin", "/home/alice/Library/Application Support/Claude/claude_desktop_config.json"),
         ("claude-desktop", "win32", "/appdata/Claude/claude_desktop_config.json"),
-        ("claude-desktop", "linux", "/home/jo/.config/Claude/claude_desktop_config.json"),
-        ("claude-code", "darwin", "/home/jo/.claude.json"),
-        ("claude-code", "win32", "/home/jo/.claude.json"),
-        ("cursor", "linux", "/home/jo/.cursor/mcp.json"),
-        ("vscode", "darwin", "/home/jo/Library/Application Support/Code/User/mcp.json"),
+        ("claude-desktop", "linux", "/home/alice/.config/Claude/claude_desktop_config.json"),
+        ("claude-code", "darwin", "/home/alice/.claude.json"),
+        ("claude-code", "win32", "/home/alice/.claude.json"),
+        ("cursor", "linux", "/home/alice/.cursor/mcp.json"),
+        ("vscode", "darwin", "/home/alice/Library/Application Support/Code/User/mcp.json"),
         ("vscode", "win32", "/appdata/Code/User/mcp.json"),
-        ("vscode", "linux", "/home/jo/.config/Code/User/mcp.json"),
+        ("vscode", "linux", "/home/alice/.config/Code/User/mcp.json"),
     ],
 )
 def test_every_clients_file_is_known_on_every_system(client: str, system: str, where: str) -> None:

@@ -70,7 +70,7 @@ def test_what_governs_cannot_be_written(policy: Policy, home: Path, file: str) -
 @pytest.mark.parametrize(
     "spelled",
     [
-        "{home}/work/../.aegis/claude-code.yaml",
+        "{home}/projects/../.aegis/claude-code.yaml",
         "{home}/.aegis/../.aegis/claude-code.yaml",
         "{home}//.aegis//claude-code.yaml",
         "{home}/.aegis/./claude-code.yaml",
@@ -111,7 +111,7 @@ def test_no_link_leads_around_it(policy: Policy, home: Path) -> None:
         "sqlite3 aegis_audit.db 'delete from records'",
         "cp x ~/.claude/settings.json",
         "jq 'del(.hooks)' .claude/settings.local.json | sponge .claude/settings.local.json",
-        "python -c \"open('/home/u/.claude.json','w')\"",
+        "python -c \"open('/home/me/.claude.json','w')\"",
         "aegis approvals approve 1234",
         "/usr/bin/aegis hook uninstall",
         "aegis  unwrap .mcp.json",
