@@ -18,7 +18,7 @@ help: ## list these targets
 demo: $(DEMO) ## install with the MCP extra and watch Aegis govern a real MCP server
 	@$(BIN)/aegis demo $(ARGS)
 
-test: $(DEV) ## run all tests, with every extra (ARGS="-k name -n auto")
+test: $(DEV) ## run all tests, with every extra (ARGS="-k name", or ARGS="-n auto --dist loadfile" on all cores)
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-bare: .venv-bare/.installed ## run the tests with no extra installed
