@@ -137,8 +137,8 @@ def _walk(lists: Sequence[Patterns], within: Patterns) -> Iterator[tuple[frozens
     Strings that ``within`` cannot match any more are not followed.
     """
     both = _Together(list(dict.fromkeys(pattern for alternatives in (*lists, within) for pattern in alternatives)))
-    ends = [sum(both.ends[pattern] for pattern in alternatives) for alternatives in lists]
-    kept = sum(both.of[pattern] for pattern in within)
+    ends = [sum(both.ends[pattern] for pattern in set(alternatives)) for alternatives in lists]
+    kept = sum(both.of[pattern] for pattern in set(within))
     seen: set[int] = set()  # not the start: nothing read and something read are not the same
     queue: deque[tuple[int, str]] = deque([(both.start, "")])
     while queue:

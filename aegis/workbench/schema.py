@@ -118,13 +118,12 @@ def _cleaned(schema: Any) -> Any:
         return [_cleaned(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {
-        key: {name: _cleaned(inner) for name, inner in value.items()}
-        if key in ("properties", "$defs")
-        else _cleaned(value)
-        for key, value in schema.items()
-        if key != "title" and not (key == "default" and not isinstance(value, str | bool))
-    }
+    found: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in ("properties", "$defs"):
+            found[key] = {name: _cleaned(inner) for name, inner in value.items()}
+        elif key != "title" and (key != "default" or isinstance(value, str | bool)):
+            found[key] = _cleaned(value)
     choices = [choice for choice in found.get("anyOf", ()) if choice != {"type": "null"}]
     if "anyOf" in found:
         if len(choices) == 1:

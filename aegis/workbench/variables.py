@@ -19,7 +19,7 @@ from aegis_core.policy.conditions.clock import load_timezone, parse_clock, parse
 from aegis_core.policy.conditions.truth import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from aegis.workbench.atoms import Atom
     from aegis_core.policy.conditions.truth import Truth
@@ -114,8 +114,8 @@ def _parameter(atoms: tuple[Atom, ...]) -> Variable:
         if gap not in words:
             found |= _of_text(atoms, real(gap), exact)
     # A mapping, and text that is no Unicode: in doubt for what compares, anything for the rest.
-    found |= set(_product(atoms, lambda atom: _FREE if _is_whole(atom) else (None,)))
-    found |= set(_product(atoms, lambda atom: _FREE if _is_parsing(atom) else (None,)))
+    found |= set(_product([_FREE if _is_whole(atom) else (None,) for atom in atoms]))
+    found |= set(_product([_FREE if _is_parsing(atom) else (None,) for atom in atoms]))
     found |= set(_of_lists(atoms, found))
     if len(found) > _MOST:
         raise TooLarge
@@ -155,8 +155,8 @@ def _asked(atoms: Sequence[Atom], params: dict[str, Any], now: datetime | None =
     return tuple([atom.condition.judge(action, context) if atom.condition is not None else None for atom in atoms])
 
 
-def _product(atoms: Sequence[Atom], free: Any) -> Iterator[Answers]:
-    options = [free(atom) for atom in atoms]
+def _product(options: Sequence[Collection[Truth]]) -> Iterator[Answers]:
+    """Every choice of one option each."""
     size = 1
     for option in options:
         size *= len(option)
@@ -181,7 +181,7 @@ def _of_text(atoms: Sequence[Atom], seen: Answers, exact: Sequence[Atom]) -> set
     pairs = [
         (n, m) for n, one in enumerate(atoms) for m, other in enumerate(atoms) if n != m and _text_implies(one, other)
     ]
-    return _without(_product(atoms, free), pairs)
+    return _without(_product([free(atom) for atom in atoms]), pairs)
 
 
 def _text_implies(one: Atom, other: Atom) -> bool:
@@ -193,7 +193,7 @@ def _text_implies(one: Atom, other: Atom) -> bool:
 def _of_lists(atoms: Sequence[Atom], single: set[Answers]) -> set[Answers]:
     """The answers about lists: where elements differ, doubt; of what looks at the list itself, anything."""
     if len(single) > _MANY:  # more than there are, and sooner found
-        return set(_product(atoms, lambda atom: {None, *(answers[atoms.index(atom)] for answers in single)}))
+        return set(_product([{None, *(answers[n] for answers in single)} for n in range(len(atoms))]))
     found = set(single)
     fresh = list(found)
     while fresh:
