@@ -132,12 +132,14 @@ class Visitor:
 
 
 @contextlib.contextmanager
-def site(db: str | Path, *, policy: Path | None = None, approver: str = "ann", **options: Any) -> Iterator[Site]:
+def site(
+    db: str | Path, *, policy: Path | None = None, approver: str = "ann", origin: str | None = None, **options: Any
+) -> Iterator[Site]:
     """A console for a trail."""
     place = listen(Address("127.0.0.1", 0))
     address = Address("127.0.0.1", place.getsockname()[1])
     file = None if policy is None else PolicyFile(policy)
-    console = Console(str(db), approver, names_for(address, None), Login(TOKEN), file, **options)
+    console = Console(str(db), approver, names_for(address, origin), Login(TOKEN), file, **options)
     made = Site(console, address)
     console.announce = made.links.append
     server = server_for(console)

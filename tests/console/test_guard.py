@@ -11,7 +11,7 @@ pytest.importorskip("starlette")
 
 from aegis import Action
 from aegis_core.approval.store import ApprovalStore
-from tests.console.site import TOKEN, file_request, waiting
+from tests.console.site import TOKEN, file_request, site, waiting
 
 if TYPE_CHECKING:
     from aegis.runtime.audit import AuditLogger
@@ -177,6 +177,18 @@ def test_the_cookie_is_for_this_site_alone_and_no_script_sees_it(console: Site) 
     assert "Path=/" in cookie
     assert "Domain" not in cookie
     assert str(console.address.port) in cookie.partition("=")[0]  # cookies know no ports
+
+
+def test_behind_tls_the_cookie_is_never_sent_without_it(trail: AuditLogger) -> None:
+    with site(trail.path, origin="https://aegis.example.com") as console:
+        headers = {"Host": "aegis.example.com", "Origin": "https://aegis.example.com"}
+        answer = console.request("POST", "/login", f"token={TOKEN.replace(' ', '+')}", **headers)
+        assert answer.status == 303
+        assert answer.headers["Set-Cookie"].startswith("__Host-aegis_")
+        assert "Secure" in answer.headers["Set-Cookie"]
+        assert console.links[0].startswith("https://aegis.example.com/login?code=")
+        strange = {"Host": "aegis.example.com", "Origin": "http://aegis.example.com"}
+        assert console.request("POST", "/login", "token=x", **strange).status == 403
 
 
 def test_a_link_from_another_site_is_followed_with_the_session(visitor: Visitor, trail: AuditLogger) -> None:
