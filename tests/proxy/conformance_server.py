@@ -306,7 +306,7 @@ async def streaming_elicitation(ctx: Any, params: Any) -> Any:
 async def missing_capability(ctx: Any, params: Any) -> Any:
     meta = params.model_dump(by_alias=True, mode="json").get("_meta") or {}
     if "sampling" not in (meta.get("io.modelcontextprotocol/clientCapabilities") or {}):
-        data = {"requiredCapabilities": {"sampling": {}}}
+        data: dict[str, Any] = {"requiredCapabilities": {"sampling": {}}}
         raise MCPError(types.MISSING_REQUIRED_CLIENT_CAPABILITY, "the client has to offer sampling", data)
     return texts("done")
 
@@ -509,10 +509,11 @@ class Events(EventStore):
 
 def main() -> None:
     """Serve until told to stop."""
+    hints: dict[Any, CacheHint] = {method: CacheHint(ttl_ms=1000, scope="public") for method in CACHEABLE_METHODS}
     server: Server[Any] = Server(
         "conformance",
         version="1",
-        cache_hints={method: CacheHint(ttl_ms=1000, scope="public") for method in CACHEABLE_METHODS},
+        cache_hints=hints,
         get_tool_input_schema=lambda name: TOOLS[name][0] if name in TOOLS else None,
         on_list_tools=list_tools,
         on_call_tool=call_tool,

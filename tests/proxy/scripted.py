@@ -76,18 +76,14 @@ class Client:
         """Go through a script."""
         command = script["command"]
         parameters = StdioServerParameters(command=command[0], args=command[1:], env=script["env"])
-        async with (
-            stdio_client(parameters) as (read, write),
-            ClientSession(
-                read,
-                write,
-                sampling_callback=self.sample,
-                elicitation_callback=self.elicit,
-                list_roots_callback=self.roots,
-                logging_callback=self.log,
-                message_handler=self.message,
-            ) as session,
-        ):
+        callbacks: dict[str, Any] = {
+            "sampling_callback": self.sample,
+            "elicitation_callback": self.elicit,
+            "list_roots_callback": self.roots,
+            "logging_callback": self.log,
+            "message_handler": self.message,
+        }
+        async with stdio_client(parameters) as (read, write), ClientSession(read, write, **callbacks) as session:
             self.heard.append(["initialize", plain(await session.initialize())])
             for kind, *args in script["steps"]:
                 try:
