@@ -79,7 +79,6 @@ class QueueApprovalHandler:
         return self._approvals.put(request)
 
     async def _later(self, request: ApprovalRequest, ticket: Ticket) -> ApprovalAnswer:
-        self._tickets[request.id] = ticket.id
         patience = None if self._wait is True else float(self._wait)
         answered = asyncio.wrap_future(self._waiting.add(ticket))
         clock = asyncio.timeout(patience)
