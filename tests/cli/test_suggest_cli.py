@@ -40,13 +40,15 @@ def aegis(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "policy.yaml").write_text(POLICY, encoding="utf-8")
     handler = CallbackApprovalHandler(lambda request: request.action.type == "write_report", approver="al\x1b[31mice")
-    with AuditLogger(tmp_path / "aegis_audit.db", durable=False) as trail:
-        with Runtime(policy=Policy.from_string(POLICY), audit_logger=trail, approval_handler=handler) as runtime:
-            for number in range(25):
-                params = {"path": f"/data/reports/{number}.md"}
-                runtime.run(Action("read_file", "fs", params), lambda arguments: "text")
-                runtime.run(Action("write_report", "fs", params), lambda arguments: "done")
-                runtime.run(Action("write_env", "fs", {"path": f"/data/{number}/.env"}), lambda arguments: "done")
+    with (
+        AuditLogger(tmp_path / "aegis_audit.db", durable=False) as trail,
+        Runtime(policy=Policy.from_string(POLICY), audit_logger=trail, approval_handler=handler) as runtime,
+    ):
+        for number in range(25):
+            params = {"path": f"/data/reports/{number}.md"}
+            runtime.run(Action("read_file", "fs", params), lambda arguments: "text")
+            runtime.run(Action("write_report", "fs", params), lambda arguments: "done")
+            runtime.run(Action("write_env", "fs", {"path": f"/data/{number}/.env"}), lambda arguments: "done")
     return tmp_path
 
 
@@ -66,8 +68,8 @@ def test_the_diff_patches_the_policy_and_what_comes_out_lints_and_answers_by_its
     replay = json.loads(aegis("replay", "--policy", "policy.yaml", "--json", cwd=folder).stdout)
     assert replay["approvals"] == {"then": 50, "now": 0, "now_at_most": 0}
     assert (replay["free_though_denied"], replay["blocked_though_approved"]) == (0, 0)
-    outside = aegis("check", "policy.yaml", "write_report", "fs", "-p", "path=/etc/x", "--expect", "approve", cwd=folder)
-    assert outside.returncode == 0
+    asked = ("check", "policy.yaml", "write_report", "fs", "-p", "path=/etc/x", "--expect", "approve")
+    assert aegis(*asked, cwd=folder).returncode == 0
 
 
 def test_the_policy_itself_is_not_touched_and_another_file_is_whole(folder: Path):
