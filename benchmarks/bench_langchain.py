@@ -6,15 +6,14 @@ as ``python -m benchmarks.bench_langchain``.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
 from aegis import Policy, Runtime
 from aegis.testing import MemoryAuditLogger
+from benchmarks.timing import atime_of, ratio_row, time_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
 POLICY = Policy.from_dict({"version": "1", "rules": [{"name": "all", "match": {"type": "*"}, "approval": "auto"}]})
 CALL = {"type": "tool_call", "name": "read", "args": {"path": "/data/report.csv"}, "id": "1"}
@@ -46,14 +45,14 @@ def main() -> None:
     config: Any = {"callbacks": [AegisCallbackHandler(runtime())]}
     call: Any = CALL
     print("| LangChain | us | ratio |\n|---|---|---|")
-    bare = _time(lambda: read.invoke(call))
-    _row("invoke, bare tool", bare, bare)
-    _row("invoke, govern_tool", _time(lambda: governed.invoke(call)), bare)
-    _row("invoke, AegisCallbackHandler", _time(lambda: read.invoke(call, config)), bare)
-    bare = _atime(lambda: aread.ainvoke(call))
-    _row("ainvoke, bare tool", bare, bare)
-    _row("ainvoke, govern_tool", _atime(lambda: agoverned.ainvoke(call)), bare)
-    _row("ainvoke, AegisCallbackHandler", _atime(lambda: aread.ainvoke(call, config)), bare)
+    bare = time_of(lambda: read.invoke(call))
+    ratio_row("invoke, bare tool", bare, bare)
+    ratio_row("invoke, govern_tool", time_of(lambda: governed.invoke(call)), bare)
+    ratio_row("invoke, AegisCallbackHandler", time_of(lambda: read.invoke(call, config)), bare)
+    bare = atime_of(lambda: aread.ainvoke(call))
+    ratio_row("ainvoke, bare tool", bare, bare)
+    ratio_row("ainvoke, govern_tool", atime_of(lambda: agoverned.ainvoke(call)), bare)
+    ratio_row("ainvoke, AegisCallbackHandler", atime_of(lambda: aread.ainvoke(call, config)), bare)
     _agents(read, runtime)
 
 
@@ -79,39 +78,11 @@ def _agents(read: Any, runtime: Callable[[], Runtime]) -> None:
 
     def run(*middleware: Any) -> float:
         agent: Any = create_agent(Model(messages=messages()), [read], middleware=middleware)
-        return _time(lambda: agent.invoke({"messages": [("user", "go")]}), number=20)
+        return time_of(lambda: agent.invoke({"messages": [("user", "go")]}), number=20)
 
     bare = run()
-    _row("agent with one call, bare", bare, bare)
-    _row("agent with one call, AegisMiddleware", run(AegisMiddleware(runtime())), bare)
-
-
-def _time(call: Callable[[], Any], *, number: int = 500) -> float:
-    """Seconds for one call, the best of several rounds."""
-    best = float("inf")
-    for _ in range(5):
-        start = time.perf_counter()
-        for _ in range(number):
-            call()
-        best = min(best, time.perf_counter() - start)
-    return best / number
-
-
-def _atime(call: Callable[[], Awaitable[Any]], *, number: int = 500) -> float:
-    async def rounds() -> float:
-        best = float("inf")
-        for _ in range(5):
-            start = time.perf_counter()
-            for _ in range(number):
-                await call()
-            best = min(best, time.perf_counter() - start)
-        return best / number
-
-    return asyncio.run(rounds())
-
-
-def _row(name: str, seconds: float, bare: float) -> None:
-    print(f"| {name} | {seconds * 1e6:,.0f} | {seconds / bare:.2f} |")
+    ratio_row("agent with one call, bare", bare, bare)
+    ratio_row("agent with one call, AegisMiddleware", run(AegisMiddleware(runtime())), bare)
 
 
 if __name__ == "__main__":

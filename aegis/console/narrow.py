@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aegis.console.values import leaves
 from aegis.errors import ApprovalError
+from aegis.workbench.insertion import literal_glob, rule_word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,8 +107,8 @@ def narrow_rule(ticket: Ticket, asking: RuleDocument | None, chosen: Mapping[str
         raise ApprovalError("a rule that says nothing about the arguments would not be narrow: keep at least one")
     match = {"type": asked["type"], "target": asked["target"], "agent": asked["agent"], "user": asked["user"]}
     return {
-        "name": f"always_{_plain(asked['type'])}_{ticket.id[-8:]}",
-        "match": {key: _literal(name) for key, name in match.items() if name is not None},
+        "name": f"always_{rule_word(asked['type'])}_{ticket.id[-8:]}",
+        "match": {key: literal_glob(name) for key, name in match.items() if name is not None},
         "conditions": _conditions(asked["params"], asking, chosen, offered, until),
         "risk_level": asked["risk"].lower(),
         "approval": "auto",
@@ -137,12 +138,3 @@ def _conditions(
     if under:
         own["param_path"] = {**kept.get("param_path", {}), **under}
     return {**kept, **own}
-
-
-def _literal(name: str) -> str:
-    """A glob that matches this name alone."""
-    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
-
-
-def _plain(name: str) -> str:
-    return "".join(char if char.isascii() and (char.isalnum() or char in "_-.") else "_" for char in name)[:60]

@@ -12,7 +12,7 @@ from aegis.errors import AegisError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["DEFAULT", "NoPlace", "insert_rule", "set_approval"]
+__all__ = ["DEFAULT", "NoPlace", "insert_rule", "literal_glob", "rule_word", "set_approval"]
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]{3,}")
 
@@ -22,6 +22,16 @@ DEFAULT = "<default>"
 
 class NoPlace(AegisError):  # noqa: N818 - it says what is missing
     """A rule does not stand in the text itself."""
+
+
+def literal_glob(name: str) -> str:
+    """A glob that matches this name alone."""
+    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
+
+
+def rule_word(name: str) -> str:
+    """A tool's name as part of a rule's: at most 60 plain characters."""
+    return "".join(char if char.isascii() and (char.isalnum() or char in "_-.") else "_" for char in name)[:60]
 
 
 def insert_rule(text: str, rule: Mapping[str, Any], before: str, comments: Sequence[str] = ()) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aegis.core.policy import Approval
 from aegis.workbench.evidence import Evidence, History
-from aegis.workbench.insertion import NoPlace, insert_rule, set_approval
+from aegis.workbench.insertion import NoPlace, insert_rule, literal_glob, rule_word, set_approval
 from aegis.workbench.replay import judge_calls
 from aegis.workbench.scopes import scope_of
 from aegis_core.text import visible
@@ -144,8 +144,8 @@ def _allowing(evidence: Evidence, asking: Rule | None, taken: set[str], skipped:
         skipped.append(f"{what}: its arguments have nothing in common that a rule could name")
         return None
     rule: dict[str, Any] = {
-        "name": _free_name(f"{_plain(evidence.type)}_as_approved", taken),
-        "match": _match([evidence], asking),
+        "name": _free_name(f"{rule_word(evidence.type)}_as_approved", taken),
+        "match": _match(evidence, asking),
         "conditions": conditions,
         "risk_level": _risk(asking),
         "approval": "auto",
@@ -158,8 +158,8 @@ def _blocking(group: list[Evidence], asking: Rule | None, taken: set[str]) -> Su
     whole.denied = sum(one.denied for one in group)
     whole.first, whole.last = min(one.first for one in group), max(one.last for one in group)
     rule: dict[str, Any] = {
-        "name": _free_name(f"{_plain(whole.type)}_as_denied", taken),
-        "match": {"type": _literal(whole.type), "target": _literal(whole.target), **_callers(asking)},
+        "name": _free_name(f"{rule_word(whole.type)}_as_denied", taken),
+        "match": {"type": literal_glob(whole.type), "target": literal_glob(whole.target), **_callers(asking)},
         **({"conditions": kept} if (kept := _kept(asking)) else {}),
         "risk_level": _risk(asking),
         "approval": "block",
@@ -184,12 +184,16 @@ def _scoped(evidence: Evidence, kept: dict[str, Any]) -> tuple[dict[str, Any], l
     return {**kept, **own}, named, free
 
 
-def _match(group: list[Evidence], asking: Rule | None) -> dict[str, Any]:
-    match: dict[str, Any] = {"type": _literal(group[0].type), "target": _literal(group[0].target), **_callers(asking)}
-    for key, names in (("agent", group[0].agents), ("user", group[0].users)):
+def _match(evidence: Evidence, asking: Rule | None) -> dict[str, Any]:
+    match: dict[str, Any] = {
+        "type": literal_glob(evidence.type),
+        "target": literal_glob(evidence.target),
+        **_callers(asking),
+    }
+    for key, names in (("agent", evidence.agents), ("user", evidence.users)):
         known = sorted(name for name in names if name is not None)
         if known and len(known) == len(names) <= _PEOPLE:
-            literals = [_literal(name) for name in known]
+            literals = [literal_glob(name) for name in known]
             match[key] = literals[0] if len(literals) == 1 else literals
     return match
 
@@ -244,15 +248,6 @@ def _refuted(
             if not (human == expected or (human is None and expected == "denied") or ran_unasked):
                 wrong.add(rule)
     return wrong
-
-
-def _literal(name: str) -> str:
-    """A glob that matches this name alone."""
-    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
-
-
-def _plain(name: str) -> str:
-    return "".join(char if char.isascii() and (char.isalnum() or char in "_-.") else "_" for char in name)[:60]
 
 
 def _free_name(name: str, taken: set[str]) -> str:

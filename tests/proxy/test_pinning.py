@@ -14,8 +14,9 @@ from aegis_core.decision import Approval
 from aegis_core.record import Event
 from aegis_mcp.pinning.lockfile import LockFile
 from aegis_mcp.pinning.pins import Pins
-from aegis_mcp.proxy.relay import Relay, Way
+from aegis_mcp.proxy.relay import Relay
 from aegis_mcp.proxy.tools import ToolView
+from aegis_mcp.proxy.way import Way
 
 if TYPE_CHECKING:
     from pathlib import Path

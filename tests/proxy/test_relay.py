@@ -12,7 +12,7 @@ from aegis import Policy
 from aegis_core.approval.simple import CallbackApprovalHandler
 from aegis_core.audit.sqlite import AuditLogger
 from aegis_mcp.proxy.asking import ClientApprovalHandler
-from aegis_mcp.proxy.relay import CALL
+from aegis_mcp.proxy.way import CALL
 from tests.proxy.wire import Wire, call
 
 if TYPE_CHECKING:

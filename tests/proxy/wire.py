@@ -8,7 +8,8 @@ from typing import Any
 
 from aegis import Policy, Runtime
 from aegis.testing import MemoryAuditLogger, ScriptedApprovalHandler
-from aegis_mcp.proxy.relay import Relay, Way
+from aegis_mcp.proxy.relay import Relay
+from aegis_mcp.proxy.way import Way
 
 POLICY = Policy.from_dict(
     {

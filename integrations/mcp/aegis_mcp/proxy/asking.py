@@ -17,11 +17,11 @@ from aegis_core.approval.queue import QueueApprovalHandler
 from aegis_core.approval.store import ApprovalStore
 from aegis_core.errors import ApprovalError
 from aegis_mcp.form import form, said
-from aegis_mcp.proxy.relay import CALL
+from aegis_mcp.proxy.way import CALL
 
 if TYPE_CHECKING:
     from aegis_core.request import ApprovalAnswer, ApprovalRequest
-    from aegis_mcp.proxy.relay import Judged
+    from aegis_mcp.proxy.way import Judged
 
 __all__ = ["ClientApprovalHandler"]
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from aegis_core.errors import AegisError
@@ -22,6 +20,7 @@ from aegis_mcp.proxy.frames import FrameError, dump, key_of
 from aegis_mcp.proxy.lane import Lane
 from aegis_mcp.proxy.rounds import Rounds
 from aegis_mcp.proxy.tools import LIST, LIST_CHANGED
+from aegis_mcp.proxy.way import CALL, Back, Gone, Judged, ServerError, Way
 from aegis_mcp.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
@@ -29,11 +28,9 @@ if TYPE_CHECKING:
 
     from aegis_core.runtime import Runtime
     from aegis_mcp.proxy.frames import Message
-    from aegis_mcp.proxy.lane import Place
-    from aegis_mcp.proxy.rounds import Approval
     from aegis_mcp.proxy.tools import ToolView
 
-__all__ = ["CALL", "Gone", "Judged", "Relay", "ServerError", "Way", "refusal"]
+__all__ = ["Relay", "refusal"]
 
 _log = logging.getLogger("aegis.proxy")
 _CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
@@ -42,78 +39,8 @@ _ENVELOPE = "io.modelcontextprotocol/"
 _PATIENCE = 10.0
 """Seconds the server has to list its tools for a call that waits."""
 Key = tuple[str, Any]
-Back = Callable[[bytes], None]
-Fetch = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 Answer = tuple[dict[str, Any], bytes, Back]
 """What the server answered, the bytes it came in, and how it gets to the client from where it arrived."""
-
-
-class Way:
-    """The way of a message of the client: back to who sent it, and on to the server in its turn.
-
-    Over pipes there is one for all messages; over HTTP every message has its own.
-
-    Args:
-        back: Sends an answer to the client; must not block.
-        onward: Sends bytes to the server; must not block.
-        ask: Sends the client a request; None where it cannot be sent any.
-        fetch: Sends the server a request of the proxy's own and returns the answer; None where requests and answers
-            share pipes.
-    """
-
-    __slots__ = ("ask", "back", "fetch", "lane")
-
-    def __init__(
-        self, back: Back, onward: Callable[[bytes], None], *, ask: Back | None = None, fetch: Fetch | None = None
-    ) -> None:
-        self.back = back
-        self.lane = Lane(onward)
-        self.ask = ask
-        self.fetch = fetch
-
-
-class Judged:
-    """A call while it is governed: what whoever asks a person about it has to know, and has to say.
-
-    Attributes:
-        relay: The connection it came on.
-        way: Its way.
-        place: Its place in line; who waits for a person steps out of it.
-        approval: What the client's user said to an earlier question about it, if the call brings that along.
-        question: What the client is answered with instead of a refusal, if anything.
-    """
-
-    __slots__ = ("approval", "params", "place", "question", "relay", "way")
-
-    def __init__(self, relay: Relay, way: Way, place: Place) -> None:
-        self.relay = relay
-        self.way = way
-        self.place = place
-        self.params: Message = {}
-        self.approval: Approval | None = None
-        self.question: Message | None = None
-
-    def ask(self, request_id: str, form: Message) -> None:
-        """Have the client asked in place of an answer; the call comes again, with what its user said."""
-        self.question = self.relay.rounds.question(self.params, request_id, form)
-
-
-CALL: ContextVar[Judged | None] = ContextVar("aegis_proxy_call", default=None)
-"""The call that is being judged."""
-
-
-class ServerError(Exception):
-    """The server answered a call with an error. ``pass_on`` hands that answer to the client as it came."""
-
-    def __init__(self, message: str, pass_on: Callable[[], None]) -> None:
-        super().__init__(message)
-        self.pass_on = pass_on
-
-
-class Gone(BaseException):
-    """The connection ended before the server answered: nobody saw how the call ended."""
-
-    aegis_still_running = True
 
 
 class Relay:

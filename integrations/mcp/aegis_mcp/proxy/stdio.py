@@ -16,7 +16,8 @@ from aegis_core import portability
 from aegis_core.errors import AegisError
 from aegis_mcp.proxy.child import end_child, start_child
 from aegis_mcp.proxy.frames import MAX_BYTES
-from aegis_mcp.proxy.relay import Relay, Way
+from aegis_mcp.proxy.relay import Relay
+from aegis_mcp.proxy.way import Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

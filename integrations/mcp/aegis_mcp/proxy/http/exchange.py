@@ -22,7 +22,7 @@ from aegis_mcp.proxy.http.fetch import fetch
 from aegis_mcp.proxy.http.headers import mend, returned, value_of
 from aegis_mcp.proxy.http.outlet import EVENT_STREAM, JSON, Outlet
 from aegis_mcp.proxy.http.sse import Events
-from aegis_mcp.proxy.relay import Gone, ServerError, Way
+from aegis_mcp.proxy.way import Gone, ServerError, Way
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
