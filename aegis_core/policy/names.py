@@ -13,7 +13,9 @@ __all__ = ["LONGEST", "fold", "fold_text", "folded_forms", "is_plain", "refusal"
 
 LONGEST = 256
 """Characters of a name beyond which nothing is remembered for it."""
-_SEPARATORS = ("__", ".", ":", "/")
+_SEPARATOR_END = re.compile("[.:/]|(?<=_)_")
+_PREFIXES = 8
+"""Parts of a name that are looked at from either end: a target may be an address with thousands of separators."""
 # Default-ignorable code points whose category is not Cf: they render as nothing.
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -53,13 +55,16 @@ def fold_text(text: str) -> str:
 
 
 def folded_forms(name: str) -> tuple[str, ...]:
-    """The folded name and, if a gateway may have prefixed it, its part after the last ``__``, ``.``, ``:`` or ``/``."""
+    """The folded name and what is left of it without what gateways may have put before it.
+
+    A gateway's prefix ends in ``__``, ``.``, ``:`` or ``/``. Gateways stand behind gateways (``mcp__fs__delete_file``),
+    and a tool's own name may have a separator in it (``github__issues.create``), so every part after one counts.
+    """
     folded = fold(name)
-    cut = 0
-    for separator in _SEPARATORS:
-        if separator in folded:
-            cut = max(cut, folded.rfind(separator) + len(separator))
-    return (folded, folded[cut:]) if 0 < cut < len(folded) else (folded,)
+    cuts = [separator.end() for separator in _SEPARATOR_END.finditer(folded)]
+    if len(cuts) > 2 * _PREFIXES:
+        cuts[_PREFIXES:-_PREFIXES] = []
+    return (folded, *filter(None, (folded[cut:].strip() for cut in cuts)))
 
 
 def refusal(name: str) -> str | None:

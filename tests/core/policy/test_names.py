@@ -96,6 +96,34 @@ def test_line_5_a_name_that_only_looks_like_the_rules_does_not_slip_past_a_block
     assert decision.approval is Approval.BLOCK, "a look-alike was let through"
 
 
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("mcp__fs__delete_file", "fs__delete_file"),
+        ("MCP__FS__Delete_File", "fs__delete_*"),
+        ("github__issues.create", "issues.create"),
+        ("gw/fs:delete__file", "delete__file"),
+        ("fs__ delete_file", "delete_file"),
+        ("a." * 500 + "fs__delete_file", "fs__delete_file"),
+        ("fs__delete_" + "a." * 500, "delete_*"),
+    ],
+)
+def test_line_5_a_gateways_prefix_hides_no_name_that_has_a_separator_itself(name: str, pattern: str):
+    policy = Policy.from_dict(
+        {
+            "version": "1",
+            "defaults": {"approval": "auto", "risk_level": "low"},
+            "rules": [{"name": "never", "match": {"type": pattern}, "approval": "block"}],
+        }
+    )
+    decision = policy.evaluate(Action(name, "filesystem"))
+    assert (decision.approval, [floor.rule for floor in decision.floors]) == (Approval.BLOCK, ["never"])
+
+
+def test_a_name_of_very_many_parts_has_few_forms():
+    assert len(folded_forms("a." * 100_000)) < 20
+
+
 @pytest.mark.parametrize("name", ["dеlete_file", "dеlеtе_filе", "read_x\nrm", "delete\u200b_file", "\u202edelete_file"])
 def test_line_5_homoglyphs_and_invisible_characters_are_refused_outright(name: str):
     assert GUARDED.evaluate(Action(name, "filesystem")).matched_rule == "<name>"
@@ -116,13 +144,14 @@ def test_line_5_a_look_alike_does_not_open_an_auto_rule(name: str):
     [
         ("Read_File", ("read_file",)),
         ("fs__Delete_File", ("fs__delete_file", "delete_file")),
-        ("a.b:c/d__e", ("a.b:c/d__e", "e")),
-        ("a__b.c", ("a__b.c", "c")),
-        ("a.b__c", ("a.b__c", "c")),
+        ("a.b:c/d__e", ("a.b:c/d__e", "b:c/d__e", "c/d__e", "d__e", "e")),
+        ("a__b.c", ("a__b.c", "b.c", "c")),
+        ("a.b__c", ("a.b__c", "b__c", "c")),
         ("x__", ("x__",)),
         ("__x", ("__x", "x")),
-        ("fs___x", ("fs___x", "x")),
-        ("a.b.", ("a.b.",)),
+        ("fs___x", ("fs___x", "_x", "x")),
+        ("fs__ x", ("fs__ x", "x")),
+        ("a.b.", ("a.b.", "b.")),
         (" X ", ("x",)),
         ("ＦＳ．Ｘ", ("fs.x", "x")),
     ],
