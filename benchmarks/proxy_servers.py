@@ -31,7 +31,10 @@ def plain() -> None:
         message = json.loads(line)
         if "id" in message:
             text = message.get("params", {}).get("arguments", {}).get("text", "hello")
-            answer = {"jsonrpc": "2.0", "id": message["id"], "result": {"content": [{"type": "text", "text": text}]}}
+            result: dict[str, Any] = {"content": [{"type": "text", "text": text}]}
+            if message["method"] == "tools/list":
+                result = {"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]}
+            answer = {"jsonrpc": "2.0", "id": message["id"], "result": result}
             sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
             sys.stdout.buffer.flush()
 
