@@ -80,11 +80,17 @@ class Filters:
         }
         return {column: value for column, value in wanted.items() if value is not None}
 
+    def times(self) -> tuple[int | None, int | None]:
+        """``since`` and ``until`` in microseconds since the epoch."""
+        since, until = self.since, self.until
+        return None if since is None else moment(since), None if until is None else moment(until)
+
     def accepts(self, entry: dict[str, Any], at: int) -> bool:
         """Whether an entry, written at ``at``, is asked for (``limit`` aside)."""
+        since, until = self.times()
         return (
             all(entry[column] == value for column, value in self.exact().items())
             and (self.status is None or entry["result_status"] == str(self.status).lower())
-            and (self.since is None or at >= moment(self.since))
-            and (self.until is None or at < moment(self.until))
+            and (since is None or at >= since)
+            and (until is None or at < until)
         )

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from aegis_core.audit.checkpoint import Statement
-from aegis_core.audit.filters import Filters, moment
 from aegis_core.audit.render import OPENING, OUTCOME, entry, loads, timestamp
 from aegis_core.audit.schema import ALL, NotATrail, connect_reader, describe
 from aegis_core.errors import AuditError
@@ -20,6 +18,9 @@ from aegis_core.portability import process_lives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from aegis_core.audit.checkpoint import Statement
+    from aegis_core.audit.filters import Filters
 
 __all__ = ["Reader"]
 
@@ -140,10 +141,10 @@ class Reader:
     def events(self, filters: Filters) -> list[dict[str, Any]]:
         """What happened beside the calls, oldest first. Of the filters only the times and ``limit`` matter."""
         terms, values = ["call_id IS NULL"], list[Any]()
-        for term, time in (("at >= ?", filters.since), ("at < ?", filters.until)):
+        for term, time in zip(("at >= ?", "at < ?"), filters.times(), strict=True):
             if time is not None:
                 terms.append(term)
-                values.append(moment(time))
+                values.append(time)
         where = " AND ".join(terms)
         sql = f"SELECT seq, at, kind, data FROM records WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - as above
         limit = 1 << 62 if filters.limit is None else filters.limit
@@ -227,6 +228,8 @@ class Reader:
 
     def cut(self) -> Statement | None:
         """What retention has removed last, as the chain says."""
+        from aegis_core.audit.checkpoint import Statement  # noqa: PLC0415 - who writes does without
+
         found = self.read(
             lambda db: db.execute("SELECT data FROM records WHERE kind = 'cut' ORDER BY seq DESC LIMIT 1").fetchone()
         )
@@ -313,12 +316,10 @@ def _where(filters: Filters) -> tuple[str, list[Any]]:
     for column, value in filters.exact().items():
         terms.append(f"AND i.{column} = ?")
         values.append(value)
-    if filters.since is not None:
-        terms.append("AND i.at >= ?")
-        values.append(moment(filters.since))
-    if filters.until is not None:
-        terms.append("AND i.at < ?")
-        values.append(moment(filters.until))
+    for term, time in zip(("AND i.at >= ?", "AND i.at < ?"), filters.times(), strict=True):
+        if time is not None:
+            terms.append(term)
+            values.append(time)
     if filters.status in ("running", "unknown"):
         terms.append("AND i.result_status IS NULL AND (o.seq IS NULL OR o.result_status = 'unknown')")
     elif filters.status is not None:

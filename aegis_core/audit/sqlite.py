@@ -10,17 +10,12 @@ from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import orjson
 
-from aegis_core.audit.chainfile import write_chain
-from aegis_core.audit.checkpoint import Statement, cut, load_statements, make_checkpoint
 from aegis_core.audit.database import Database
 from aegis_core.audit.digest import Digest
-from aegis_core.audit.filters import FilterOptions, Filters, Time, moment
 from aegis_core.audit.job import Job
 from aegis_core.audit.reader import Reader
 from aegis_core.audit.render import REDACTOR, session_name
 from aegis_core.audit.schema import VERSION
-from aegis_core.audit.signing import PublicKey, SigningKey
-from aegis_core.audit.verify import Verification, verify_rows
 from aegis_core.audit.watch import FileWatch, Watch
 from aegis_core.audit.writer import Writer
 from aegis_core.errors import AuditError
@@ -29,7 +24,10 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Generator, Iterator
 
+    from aegis_core.audit.checkpoint import Statement
+    from aegis_core.audit.filters import FilterOptions, Filters, Time
     from aegis_core.audit.transaction import Transaction
+    from aegis_core.audit.verify import Verification
     from aegis_core.audit.writer import Database as AnyDatabase
     from aegis_core.record import Record
     from aegis_core.redact import Redactor
@@ -218,6 +216,10 @@ class AuditLogger:
         Raises:
             AuditError: There is no trail, or a file cannot be read.
         """
+        from aegis_core.audit.checkpoint import load_statements  # noqa: PLC0415 - who writes does without
+        from aegis_core.audit.signing import PublicKey  # noqa: PLC0415 - who writes does without
+        from aegis_core.audit.verify import verify_rows  # noqa: PLC0415 - who writes does without
+
         key = PublicKey.load(public_key) if public_key is not None else None
         kept = load_statements(checkpoints) if checkpoints is not None else []
         self._is_there()
@@ -232,6 +234,9 @@ class AuditLogger:
         Raises:
             AuditError: The key cannot be used, or the trail cannot be written.
         """
+        from aegis_core.audit.checkpoint import make_checkpoint  # noqa: PLC0415 - who writes does without
+        from aegis_core.audit.signing import SigningKey  # noqa: PLC0415 - who writes does without
+
         signer = SigningKey.load(key)
         return self.transact(lambda transaction: make_checkpoint(transaction, signer))
 
@@ -248,6 +253,10 @@ class AuditLogger:
         Raises:
             AuditError: The key cannot be used, or the trail cannot be written.
         """
+        from aegis_core.audit.checkpoint import cut  # noqa: PLC0415 - who writes does without
+        from aegis_core.audit.filters import moment  # noqa: PLC0415 - who writes does without
+        from aegis_core.audit.signing import SigningKey  # noqa: PLC0415 - who writes does without
+
         signer, limit = SigningKey.load(key), moment(before)
         running = frozenset(entry["call_id"] for entry in self.get_log(status="running", until=before))
         statement = self.transact(lambda transaction: cut(transaction, limit, signer, keep=running))
@@ -259,6 +268,8 @@ class AuditLogger:
         Raises:
             AuditError: The trail cannot be read or the file cannot be written.
         """
+        from aegis_core.audit.chainfile import write_chain  # noqa: PLC0415 - who writes does without
+
         self._is_there()
         with private_file(path) as file:
             return write_chain(file, self.reader.rows(), self.reader.cut())
@@ -278,6 +289,8 @@ class AuditLogger:
         return before, VERSION
 
     def _filters(self, **filters: Unpack[FilterOptions]) -> Filters:
+        from aegis_core.audit.filters import Filters  # noqa: PLC0415 - who writes does without
+
         if (session_id := filters.get("session_id")) is not None:
             filters["session_id"] = self._session(session_id)
         return Filters(**filters)
