@@ -43,7 +43,7 @@ def list_(db: str, kind: str, output: Path | None, *, as_json: bool, events: boo
         if events:
             view.write_json(logger.reader.events(Filters(**filters)), sys.stdout)
             return 0
-        with out(output) as file:
+        with out(output, beside=logger) as file:
             count = view.write_entries(logger.chunks(**filters), kind, file)
     if output is not None:
         click.echo(f"{count} calls written to {visible(str(output))}", err=True)

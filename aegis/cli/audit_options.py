@@ -14,7 +14,7 @@ import click
 
 from aegis.errors import AuditError
 from aegis_core.audit.schema import NotATrail
-from aegis_core.audit.sqlite import AuditLogger
+from aegis_core.audit.sqlite import AuditLogger, spare
 from aegis_core.result import ResultStatus
 from aegis_core.text import visible
 
@@ -32,6 +32,7 @@ __all__ = [
     "out",
     "output_option",
     "readable",
+    "spare_trail",
     "trail",
 ]
 
@@ -77,7 +78,9 @@ _FILTERS = (
     click.option("--type", metavar="NAME", help="Only this tool."),
     click.option("--target", metavar="NAME", help="Only this server or target."),
     click.option("--risk", type=click.Choice(["low", "medium", "high", "critical"], case_sensitive=False)),
-    click.option("--status", type=click.Choice([*(status.value for status in ResultStatus), "running"])),
+    click.option(
+        "--status", type=click.Choice([*(status.value for status in ResultStatus), "running"], case_sensitive=False)
+    ),
     click.option("--rule", metavar="NAME", help="Only calls decided by this rule."),
     click.option("--agent", metavar="NAME", help="Only this agent."),
     click.option("--since", type=Time(), help="A time (UTC) or an age: 2026-03-22T10:30, 90m, 24h, 7d."),
@@ -116,6 +119,8 @@ class ListByDefault(click.Group):
 @contextlib.contextmanager
 def trail(db: str) -> Generator[AuditLogger]:
     """The trail, which must be there: looking at something never makes it."""
+    if Path(db).is_dir():
+        raise click.ClickException(f"{visible(db)!r} is a folder, not an audit trail")
     try:
         with AuditLogger(db) as logger:
             logger.reader.changes()
@@ -125,17 +130,25 @@ def trail(db: str) -> Generator[AuditLogger]:
 
 
 @contextlib.contextmanager
-def out(output: Path | None) -> Generator[IO[str]]:
-    """Standard output, or a new file that only its owner can read."""
+def out(output: Path | None, *, beside: AuditLogger) -> Generator[IO[str]]:
+    """Standard output, or a file that only its owner can read if it is new; never a file of the trail it is made of."""
     if output is None:
         yield sys.stdout
         return
+    spare_trail(beside, output)
     try:
         opened = os.open(output, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     except OSError as error:
         raise click.ClickException(f"cannot write {visible(str(output))!r}: {error.strerror}") from error
     with os.fdopen(opened, "w", encoding="utf-8", newline="") as file:
         yield file
+
+
+def spare_trail(trail: AuditLogger, output: Path | None) -> None:
+    """Never write over a trail, whatever somebody typed."""
+    if output is not None:
+        with readable():
+            spare(trail.path, output)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from aegis.cli.audit_options import (
     out,
     output_option,
     readable,
+    spare_trail,
     trail,
 )
 from aegis_core.audit.chainfile import verify_file
@@ -101,9 +102,10 @@ def export(db: str, kind: str, output: Path | None, *, chain: bool, **filters: A
         if chain:
             if any(value is not None for value in filters.values()):
                 raise click.UsageError("a chain is exported whole: --chain takes no filters")
+            spare_trail(logger, output)
             count = logger.export_chain("/dev/stdout" if output is None else output)
         else:
-            with out(output) as file:
+            with out(output, beside=logger) as file:
                 count = view.write_entries(logger.chunks(**filters), kind, file)
     click.echo(f"{count} {'rows' if chain else 'calls'} exported", err=True)
     return 0
@@ -158,6 +160,7 @@ def checkpoint(db: str, key: str, output: Path | None) -> int:
     The statement is appended to FILE, or printed. Keep it elsewhere.
     """
     with trail(db) as logger:
+        spare_trail(logger, output)
         statement = orjson.dumps(logger.checkpoint(key).as_dict(), option=orjson.OPT_APPEND_NEWLINE)
     if output is None:
         click.echo(statement, nl=False)

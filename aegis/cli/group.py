@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -64,6 +66,7 @@ def _aegis() -> None:
 def run() -> None:
     """Run the command line; every error becomes a sentence on standard error and an exit code."""
     code: object = None
+    _open_streams()
     try:
         code = _aegis.main(prog_name="aegis", standalone_mode=False)
         sys.stdout.flush()
@@ -82,11 +85,38 @@ def run() -> None:
         _leave("interrupted", 130)
     except BrokenPipeError:
         # The reader (`| head`) has had enough: point stdout elsewhere so that the interpreter's own flush stays quiet.
+        # Nobody knows what the rest would have said, so this is not 0; click leaves with 1 as well.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        sys.exit(1)
     except OSError as error:
         _leave(f"{error.filename or 'input/output'}: {error.strerror or error}", 3)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_streams() -> None:
+    """Give every standard stream a place to go and a way to write every character.
+
+    A closed one would leave its number to the next file that is opened, which may be the trail.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            opened = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - as long as we run
+            setattr(sys, name, opened)
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
+            import codecs  # noqa: PLC0415 - few terminals are not UTF-8
+
+            codecs.register_error("aegis-escaped", _escaped)
+            stream.reconfigure(errors="aegis-escaped")
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """What an encoding lacks, as JSON would escape it: right in JSON, and readable elsewhere."""
+    import json  # noqa: PLC0415 - as above
+
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def _leave(message: str, code: int) -> None:

@@ -75,7 +75,7 @@ def suggest_command(
         for line in diff:
             click.echo(click.style(line, fg=_COLOURS.get(line[:1])))
     if output is not None:
-        with out(output) as file:
+        with out(output, beside=logger) as file:
             file.write(found.new)
     if not as_json:
         _explain(found)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aegis_core.record import Record
     from aegis_core.redact import Redactor
 
-__all__ = ["AuditLogger", "private_file"]
+__all__ = ["AuditLogger", "private_file", "spare"]
 
 T = TypeVar("T")
 
@@ -185,6 +185,7 @@ class AuditLogger:
             AuditError: The trail cannot be read or the file cannot be written.
         """
         total = 0
+        spare(self.path, path)
         with private_file(path) as file:
             for chunk in self.chunks(**filters):
                 file.writelines(orjson.dumps(found, option=orjson.OPT_APPEND_NEWLINE) for found in chunk)
@@ -271,6 +272,7 @@ class AuditLogger:
         from aegis_core.audit.chainfile import write_chain  # noqa: PLC0415 - who writes does without
 
         self._is_there()
+        spare(self.path, path)
         with private_file(path) as file:
             return write_chain(file, self.reader.rows(), self.reader.cut())
 
@@ -340,6 +342,22 @@ def _release(writer: Writer, reader: Reader) -> None:
         writer.close()
     finally:
         reader.close()
+
+
+def spare(trail: str, path: str | os.PathLike[str]) -> None:
+    """Refuse to write anything else over a trail.
+
+    Args:
+        trail: The trail's file.
+        path: What is about to be written.
+
+    Raises:
+        AuditError: It is the trail, or a file that belongs to it.
+    """
+    for end in ("", "-wal", "-shm", ".lock", ".key"):
+        with contextlib.suppress(OSError):  # one of the two is not there
+            if Path(path).samefile(trail + end):
+                raise AuditError(f"{os.fspath(path)!r} belongs to the audit trail and is not written over")
 
 
 @contextlib.contextmanager

@@ -288,3 +288,52 @@ def test_tail_f_follows_calls_as_they_begin_and_end(trail):
         _, said = child.communicate(timeout=20)
     assert child.returncode == 130
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("end", ["", "-wal", ".key", ".lock"])
+@pytest.mark.parametrize(
+    "command",
+    [("list",), ("export",), ("export", "--chain"), ("checkpoint", "--key", "aegis_signing.key")],
+    ids=" ".join,
+)
+def test_no_output_is_written_over_the_trail_it_is_made_of(run, trail, command, end):
+    assert run("keygen")[0] == 0
+    own = Path(f"aegis_audit.db{end}")
+    with AuditLogger() as logger:
+        logger.write(refusal())  # the log of changes is there as long as the trail is open
+        before = own.read_bytes()
+        (trail / "link").symlink_to(own)
+        code, out, err = run(*command, "-o", "link")
+        assert (code, out) == (2, "")
+        assert "belongs to the audit trail and is not written over" in err
+        assert own.read_bytes() == before
+    assert run("verify")[0] == 0
+
+
+def test_a_folder_in_place_of_a_trail_is_named_as_one(run, trail):
+    code, _, err = run("--db", trail)
+    assert code == 2
+    assert err == f"Error: '{trail}' is a folder, not an audit trail\n"
+
+
+def test_a_status_may_be_written_in_any_case_like_a_risk(run, trail):
+    assert len(entries(run("--json", "--status", "BLOCKED")[1])) == 1
+    assert run("--json", "--status", "BLOCKED") == run("--json", "--status", "blocked")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_an_encoding_lacks_is_escaped_and_json_stays_the_same(tmp_path, encoding):
+    params = {"name": "Zoë 東京 🙂"}
+    with AuditLogger(tmp_path / "a.db") as logger:
+        call(logger, params)
+    for kind in ("json", "jsonl", "table", "csv"):
+        ran = subprocess.run(
+            [sys.executable, "-m", "aegis", "audit", "--db", str(tmp_path / "a.db"), "--format", kind],
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            capture_output=True,
+            check=False,
+        )
+        assert (ran.returncode, ran.stderr) == (0, b"")
+        if kind.startswith("json"):
+            found = json.loads(ran.stdout.decode(encoding).strip().removeprefix("[").removesuffix("]"))
+            assert found["action_params"] == params

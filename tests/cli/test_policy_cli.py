@@ -188,3 +188,15 @@ def test_output_cut_off_by_its_reader_is_no_error(tmp_path: Path) -> None:
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert ran.stdout.startswith(f"{file}:3:5: error: ")
     assert ran.stderr.strip() in ("0", "1"), "an exit code and nothing else: no traceback"
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_a_command_whose_output_is_closed_does_its_work(tmp_path: Path, good: Path, closed: str) -> None:
+    ran = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m aegis validate {good} {closed}; echo $? >{tmp_path}/code"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.stderr == ""
+    assert (tmp_path / "code").read_text().strip() == "0"

@@ -635,3 +635,15 @@ def test_the_loggers_are_what_the_protocols_ask_for(path):
         store: AuditStore = logger
         sinks: list[Sink] = [store, MemoryAuditLogger(), LoggingAuditLogger()]
     assert len(sinks) == 3
+
+
+@pytest.mark.parametrize("end", ["", ".key", ".lock"])
+def test_an_export_is_never_written_over_the_trail_it_is_made_of(tmp_path, end):
+    with AuditLogger(tmp_path / "trail.db") as logger:
+        call(logger, {"path": "/a"})
+        os.link(tmp_path / f"trail.db{end}", tmp_path / "another name")
+        for export in (logger.export_jsonl, logger.export_chain):
+            with pytest.raises(AuditError, match="belongs to the audit trail"):
+                export(tmp_path / "another name")
+        assert logger.count() == 1
+        assert logger.verify().ok
