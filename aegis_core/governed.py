@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import wrapt
@@ -44,6 +45,8 @@ def governed(
 ) -> Any:
     """Govern every call of a function: sync or async, plain, method, classmethod or staticmethod. Its types stay.
 
+    A method that an object has already is governed for who calls what this returns: ``governed(runtime)(client.read)``.
+
     What is judged are the call's arguments by name, defaults applied, without ``self`` and ``cls``. A ``**kwargs``
     parameter contributes its entries by their own names, a ``*args`` parameter a list under its name. The function gets
     a copy of exactly what was judged, so it cannot change a list or dict of the caller's. Put ``@governed`` innermost,
@@ -81,6 +84,9 @@ def _decorate(
     target: str,
     view: Callable[..., Mapping[str, Any]] | None,
 ) -> Any:
+    if type(decorated) is MethodType:
+        on: Any = decorated.__self__
+        return _decorate(decorated.__func__, runtime, name, target, view).__get__(on, type(on))
     function: Any = decorated
     plain: Any = decorated.__func__ if isinstance(decorated, classmethod | staticmethod) else decorated
     _refuse_unfit(plain, name)
@@ -135,11 +141,40 @@ def _refuse_unfit(function: Any, name: str | None) -> None:
         raise TypeError("a lambda has no name that a policy could know: @governed(type=...) gives it one")
 
 
+class _GovernedMethod(wrapt.BoundFunctionWrapper):
+    """A governed function found on an object or a class. Copied and pickled with it, as methods are."""
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        of: Any = self._self_owner if self._self_instance is None else self._self_instance
+        if getattr(getattr(of, self.__name__, None), "_self_parent", None) is not self._self_parent:
+            import pickle  # noqa: PLC0415 - whoever pickles has loaded it
+
+            raise pickle.PicklingError(f"{self!r} is not found on {type(of).__name__} under its name")
+        return getattr, (of, self.__name__)
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if self._self_instance is None:
+            return self
+        of: Any = copy.deepcopy(self._self_instance, memo)
+        return self._self_parent.__get__(of, type(of))
+
+
 class _Governed(wrapt.FunctionWrapper):
-    """A governed function. Pickled as functions are, by its name, so that worker processes can be sent one."""
+    """A governed function. Copied and pickled as functions are, by its name, so that workers can be sent one."""
+
+    __bound_function_wrapper__ = _GovernedMethod
 
     def __reduce_ex__(self, protocol: Any) -> str:
         return str(self.__qualname__)
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
 
 
 class _Body:
