@@ -56,6 +56,8 @@ _SURPRISES = (
     (re.compile(r"[-+]?\.(inf|nan)\Z", re.IGNORECASE), "it is not a number that can be compared"),
     (re.compile(r"=\Z"), "YAML gives it a meaning of its own"),
 )
+# Parameters are called so (x and y, n), and a key is never a truth value: as a key it is what it says.
+_LETTERS = frozenset("yYnN")
 _SUSPECT = re.compile(r"[-+.0-9yYnNoO=]")
 
 
@@ -234,7 +236,7 @@ class _Builder:
             if key == "<<":
                 self.problem(mark, "merge keys (<<) are not allowed in a policy; write the keys out")
                 key = UNREADABLE
-            else:
+            elif key not in _LETTERS:
                 value = self.scalar(event)
                 if value.__class__ is not str and value is not UNREADABLE:
                     self.problem(

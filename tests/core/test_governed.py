@@ -366,7 +366,7 @@ def test_what_holds_a_governed_function_can_be_copied():
     assert copy.copy(at_module_level) is at_module_level
     other = copy.deepcopy(holder)
     assert other["send"] is at_module_level
-    assert other["carry"].__self__ is not holder["carry"].__self__, "as with any method: its object is copied, too"
+    assert other["carry"].__self__ is not holder["carry"].__self__, "its object is copied, too"  # type: ignore[attr-defined]
 
 
 def test_a_method_of_an_object_that_is_there_already_can_be_governed():
@@ -379,7 +379,7 @@ def test_a_method_of_an_object_that_is_there_already_can_be_governed():
     assert len(records(RUNTIME)) == before + 2
     with pytest.raises(pickle.PicklingError, match="not found"):  # what is found there is not governed
         pickle.dumps(fly)
-    assert governed(RUNTIME)(Courier.hire.__wrapped__)("bob") == "Courier bob"
+    assert governed(RUNTIME)(Courier.hire.__wrapped__)("bob") == "Courier bob"  # type: ignore[attr-defined]
     with pytest.raises(TypeError, match="governed goes on a function"):
         governed(RUNTIME)([].append)
 

@@ -53,6 +53,12 @@ def test_line_7_what_yaml_readers_take_differently_must_be_in_quotes(plain: str)
     assert data(f"a: '{plain}'") == {"a": plain}
 
 
+def test_parameters_may_be_called_x_y_and_n():
+    text = "x: 1\ny: 2\nn: 3\nY: 4\nN: 5\n"
+    assert data(text) == {"x": 1, "y": 2, "n": 3, "Y": 4, "N": 5} == yaml.safe_load(text)
+    assert problems("y: 1\ny: 2") == ["2:1: duplicate key 'y': this mapping has it already; remove one of the two"]
+
+
 @pytest.mark.parametrize(
     "plain",
     [
