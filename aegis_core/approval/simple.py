@@ -23,9 +23,14 @@ class CallbackApprovalHandler:
         fn: Takes the `ApprovalRequest`; returns True for yes, False for no, or an answer made by ``request.approve()``
             or ``deny()``. Anything else, ``"yes"`` and ``1`` included, is a no. May be async.
         approver: Who is recorded as having answered; default ``callback:<the function's name>``.
+
+    Raises:
+        TypeError: If ``fn`` cannot be called.
     """
 
     def __init__(self, fn: Callable[[ApprovalRequest], Any], *, approver: str | None = None) -> None:
+        if not callable(fn):
+            raise TypeError(f"CallbackApprovalHandler takes a function of the request, got {fn!r}")
         self._fn = fn
         self._approver = approver or f"callback:{getattr(fn, '__name__', type(fn).__name__)}"
 

@@ -92,3 +92,12 @@ async def test_no_arguments_and_empty_arguments_are_the_same():
     await checks.call_tool(server="fs", tool="read_file", arguments=None)
     await checks.call_tool(server="fs", tool="read_file", arguments={})
     assert [action.params for action in executor.seen] == [{}, {}, {}]
+
+
+async def test_arguments_may_be_left_out_and_the_rest_said_in_order():
+    runtime, executor, _ = make()
+    asking = AegisMCPToolFilter(runtime)
+    assert (await asking.check("fs", "read_all")).ok
+    assert (await asking.call_tool("fs", "read_all", {"path": "x"})).ok
+    assert (await govern_mcp_tool_call(runtime=runtime, tool_name="read_all", server_name="fs")).ok
+    assert [action.params for action in executor.seen] == [{"path": "x"}, {}]

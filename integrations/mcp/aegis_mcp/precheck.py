@@ -16,7 +16,7 @@ __all__ = ["AegisMCPToolFilter", "govern_mcp_tool_call"]
 
 
 async def govern_mcp_tool_call(
-    *, runtime: Runtime, tool_name: str, arguments: Mapping[str, Any] | None, server_name: str
+    *, runtime: Runtime, tool_name: str, server_name: str, arguments: Mapping[str, Any] | None = None
 ) -> Result:
     """Govern one MCP tool call: policy, approval, trail; the runtime's executor runs it.
 
@@ -26,8 +26,8 @@ async def govern_mcp_tool_call(
     Args:
         runtime: One with an executor.
         tool_name: The tool (``match.type``).
-        arguments: Its arguments, or None.
         server_name: The server (``match.target``).
+        arguments: Its arguments, or None.
 
     Returns:
         How the call ended; ``ok`` if the executor ran it.
@@ -45,10 +45,10 @@ class AegisMCPToolFilter:
         runtime: One with an executor, for `call_tool`.
     """
 
-    def __init__(self, *, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    async def check(self, *, server: str, tool: str, arguments: Mapping[str, Any] | None = None) -> Result:
+    async def check(self, server: str, tool: str, arguments: Mapping[str, Any] | None = None) -> Result:
         """What would happen to a call: a dry run. Nobody is asked, nothing is recorded.
 
         Returns:
@@ -57,7 +57,7 @@ class AegisMCPToolFilter:
         """
         return self._runtime.check(Action(tool, server, arguments))
 
-    async def call_tool(self, *, server: str, tool: str, arguments: Mapping[str, Any] | None = None) -> Result:
+    async def call_tool(self, server: str, tool: str, arguments: Mapping[str, Any] | None = None) -> Result:
         """Govern a call: policy, approval, trail. As `govern_mcp_tool_call`."""
         return await govern_mcp_tool_call(
             runtime=self._runtime, tool_name=tool, arguments=arguments, server_name=server

@@ -272,3 +272,9 @@ async def test_a_request_without_a_timeout_waits_for_its_answer():
     assert (await asyncio.to_thread(ask, yes, unlimited)).approved is True
     with pytest.raises(ApprovalError):
         await aask(OwnTimeout(), unlimited)
+
+
+@pytest.mark.parametrize("fn", [None, True, "approve"])
+def test_a_callback_that_cannot_be_called_is_refused_when_the_handler_is_made(fn: Any):
+    with pytest.raises(TypeError, match="takes a function of the request"):
+        CallbackApprovalHandler(fn)
