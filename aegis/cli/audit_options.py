@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from aegis.cli.db_option import db_option
 from aegis.errors import AuditError
 from aegis_core.audit.schema import NotATrail
 from aegis_core.audit.sqlite import AuditLogger, spare
@@ -64,10 +65,6 @@ class Time(click.ParamType[datetime]):
         return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-db_option = click.option(
-    "--db", envvar="AEGIS_DB", default="aegis_audit.db", show_default=True, metavar="FILE",
-    help="The trail ($AEGIS_DB).",
-)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 output_option = click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write to FILE.")
 key_option = click.option(

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from aegis.core.policy import Approval
 from aegis.errors import AegisError
 from aegis_core.text import visible
-from aegis_mcp.pinning.lockfile import companions
-from aegis_mcp.pinning.pins import Pins
-from aegis_mcp.proxy.tools import ToolView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aegis_core.runtime import Runtime
+    from aegis_mcp.proxy.tools import ToolView
 
 __all__ = ["Pinning", "pin_options"]
 
 
-@dataclass(frozen=True, slots=True)
-class Pinning:
+class Pinning(NamedTuple):
     """What the options say.
 
     Attributes:
@@ -48,6 +44,8 @@ class Pinning:
 
     def files(self, policy: Path) -> tuple[Path, ...]:
         """What must be out of the server's reach."""
+        from aegis_mcp.pinning.lockfile import companions  # noqa: PLC0415 - not every proxy has a lock
+
         return () if self.off else companions(self.file(policy))
 
     def view(self, runtime: Runtime, server: str, policy: Path) -> ToolView | None:
@@ -56,6 +54,9 @@ class Pinning:
         Raises:
             click.ClickException: The lock file cannot be used.
         """
+        from aegis_mcp.pinning.pins import Pins  # noqa: PLC0415 - loaded while the server starts
+        from aegis_mcp.proxy.tools import ToolView  # noqa: PLC0415 - likewise
+
         if self.off:
             return ToolView(runtime, server, hide=True) if self.hide else None
         try:

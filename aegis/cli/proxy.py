@@ -3,33 +3,64 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 import click
 
-from aegis.cli.audit_options import db_option
+from aegis.cli.db_option import db_option
 from aegis.cli.pin_options import Pinning, pin_options
 from aegis.cli.proxy_http import check_upstream, http_options, listen_address, serve_http
 from aegis.clients.cage import breaches, explained
 from aegis.core.policy import Policy
-from aegis.runtime.audit import AuditLogger
-from aegis.runtime.watcher import PolicyWatcher
-from aegis_core.record import Event
-from aegis_core.runtime import Runtime
 from aegis_mcp.naming import server_name
-from aegis_mcp.proxy.asking import ClientApprovalHandler
 from aegis_mcp.proxy.stdio import run_stdio
-from aegis_mcp.proxy.trail import PromptTrail
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import AsyncGenerator, Sequence
 
     from aegis_core.record import Sink
+    from aegis_core.runtime import Runtime
+    from aegis_mcp.proxy.tools import ToolView
 
-__all__ = ["proxy"]
+    _Governing = contextlib.AbstractAsyncContextManager[tuple[Runtime, ToolView | None]]
+
+__all__ = ["Terms", "proxy"]
+
+
+class Terms(NamedTuple):
+    """What the command line says, once it is known to be usable.
+
+    Attributes:
+        policy: The policy, as it was loaded.
+        file: Its file.
+        server: The server's name in the policy.
+        db: The trail.
+        hold: Seconds a call waits for an approval.
+        observe: Whether everything runs.
+        fast: Whether nobody waits for the disk.
+        agent: The agent's name.
+        user: The user's name.
+        pinning: How tools are held against the lock.
+        mirrors: What else is told of every record.
+        writable: Files of ours that the server may write to, and was allowed to.
+    """
+
+    policy: Policy
+    file: Path
+    server: str
+    db: str
+    hold: float
+    observe: bool
+    fast: bool
+    agent: str | None
+    user: str | None
+    pinning: Pinning
+    mirrors: Sequence[Sink]
+    writable: Sequence[Path]
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -115,27 +146,39 @@ def proxy(
     within = breaches(command, loaded.sources, db, environment=os.environ, settings=pinning.files(policy))
     if within and not allow_writable_policy:
         raise click.UsageError(explained(*within[0]))
-    with AuditLogger(db, durable=not fast) as trail:
-        approvals = ClientApprovalHandler(trail, hold=hold)
-        runtime = Runtime(
-            policy=loaded,
-            audit_logger=[trail if "://" in db else PromptTrail(trail), *_telemetry(wanted=otel)],
-            approval_handler=approvals,
-            approval_timeout=None,
-            agent=agent,
-            user=user,
-            mode="observe" if observe else "enforce",
-        )
-        if within:
-            runtime.record(Event("writable_policy_allowed", data={"files": [str(file) for file, _ in within]}))
-        view = pinning.view(runtime, name, policy)
+    terms = Terms(
+        loaded, policy, name, db, hold, observe, fast, agent, user, pinning,
+        mirrors=_telemetry(wanted=otel), writable=[file for file, _ in within],
+    )  # fmt: skip
+    # The trail is closed after the loop has ended: until then, threads that wait for people may write to it.
+    with contextlib.ExitStack() as closing:
+        governing = _governing(terms, closing)
         if address is None:
-            relaying: Coroutine[Any, Any, int] = run_stdio(runtime, command, server=name, view=view)
-        else:
-            relaying = serve_http(
-                runtime, name, upstream=url, address=address, hosts=allow_host, origins=allow_origin, view=view
-            )
-        return asyncio.run(_watching(runtime, policy, relaying))
+            return asyncio.run(_over_pipes(command, governing, terms))
+
+        async def over_http() -> int:
+            async with governing as (runtime, view):
+                return await serve_http(
+                    runtime, name, upstream=url, address=address, hosts=allow_host, origins=allow_origin, view=view
+                )
+
+        return asyncio.run(over_http())
+
+
+async def _over_pipes(command: Sequence[str], governing: _Governing, terms: Terms) -> int:
+    if not terms.writable:
+        return await run_stdio(command, governing, server=terms.server)
+    async with governing as governed:  # what was allowed goes on record before the server starts
+        return await run_stdio(command, contextlib.nullcontext(governed), server=terms.server)
+
+
+@contextlib.asynccontextmanager
+async def _governing(terms: Terms, closing: contextlib.ExitStack) -> AsyncGenerator[tuple[Runtime, ToolView | None]]:
+    """What governs the calls; loaded when it is entered, while the server starts."""
+    from aegis.cli.proxy_governing import governed  # noqa: PLC0415 - see above
+
+    async with governed(terms, closing) as governing:
+        yield governing
 
 
 def _telemetry(*, wanted: bool) -> list[Sink]:
@@ -151,11 +194,6 @@ def _telemetry(*, wanted: bool) -> list[Sink]:
     except ImportError as error:
         raise click.UsageError(str(error)) from error
     return [OpenTelemetryAuditLogger()]
-
-
-async def _watching(runtime: Runtime, policy: Path, relaying: Coroutine[Any, Any, int]) -> int:
-    async with PolicyWatcher(runtime, policy):
-        return await relaying
 
 
 def _check_usage(command: tuple[str, ...], *, http: bool, others: bool) -> None:

@@ -232,6 +232,25 @@ def test_what_keeps_it_from_starting_is_said_in_a_sentence(
     assert ran.stdout == b""
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_where_the_lock_cannot_be_used_the_server_that_is_on_its_way_is_ended(home: Path) -> None:
+    (home / "aegis.lock").write_text("no lock")
+    sleeps = home.parent / "sleeps.py"
+    sleeps.write_text("import time\ntime.sleep(300)\n")
+    ran = run(proxy(home, command=(sys.executable, str(sleeps))))
+    assert ran.returncode == 2
+    assert b"aegis.lock" in ran.stderr
+    assert b"Traceback" not in ran.stderr
+    assert not [pid for pid in Path("/proc").glob("[0-9]*") if str(sleeps).encode() in _command(pid)]
+
+
+def _command(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 @pytest.mark.parametrize("spelling", ["{}", "--root={}", "file://{}", "{}/../home"])
 def test_it_does_not_start_where_the_server_may_write_to_the_policy(home: Path, spelling: str) -> None:
     folder = spelling.format(home)

@@ -1,7 +1,7 @@
 """The proxy between two pipes: a client on standard input and output, the server as a child process.
 
 Standard output carries messages and nothing else. The child has a process group of its own, which ends with us; its
-standard error is ours.
+standard error is ours. It comes up while what governs it is still being loaded, and hears nothing before that is there.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from aegis_core import portability
 from aegis_core.errors import AegisError
 from aegis_mcp.proxy.child import end_child, start_child
 from aegis_mcp.proxy.frames import MAX_BYTES
-from aegis_mcp.proxy.relay import Relay
-from aegis_mcp.proxy.way import Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from typing import TextIO
 
     from aegis_core.runtime import Runtime
+    from aegis_mcp.proxy.relay import Relay
     from aegis_mcp.proxy.tools import ToolView
 
 __all__ = ["run_stdio"]
@@ -33,19 +33,18 @@ GRACE = 5.0
 
 
 async def run_stdio(
-    runtime: Runtime,
     command: Sequence[str],
+    governing: AbstractAsyncContextManager[tuple[Runtime, ToolView | None]],
     *,
     server: str,
-    view: ToolView | None = None,
 ) -> int:
     """Relay between this process's standard streams and ``command`` until either side is done.
 
     Args:
-        runtime: Governs the calls.
         command: The server's command and arguments.
+        governing: Entered once the server is on its way, so that both get ready at the same time. Gives what governs
+            the calls, and what the client sees of the tools: None where their list passes untouched.
         server: The server's name for the policy.
-        view: What the client sees of the tools; None where their list passes untouched.
 
     Returns:
         The server's exit code; 128 plus the number of the signal that ended it.
@@ -54,13 +53,38 @@ async def run_stdio(
         AegisError: The server could not be started, or a message was too long.
     """
     child = await start_child(command)
+    stopping = _on_signals(child)
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            runtime, view = await stack.enter_async_context(governing)
+            from aegis_mcp.proxy.relay import Relay  # noqa: PLC0415 - the server starts meanwhile
+            from aegis_mcp.proxy.way import Way  # noqa: PLC0415 - likewise
+
+            assert child.stdin is not None
+            reader, writer = await _standard_streams()
+            way = Way(writer.write, child.stdin.write, ask=writer.write)
+            relay = Relay(runtime, server=server, view=view, way=way)
+        except BaseException:
+            stopping.cancel()
+            await end_child(child, grace=GRACE)
+            raise
+        await _relayed(child, relay, reader, writer, stopping)
+    code = child.returncode or 0
+    return code if code >= 0 else 128 - code
+
+
+async def _relayed(
+    child: asyncio.subprocess.Process,
+    relay: Relay,
+    reader: asyncio.StreamReader,
+    writer: _Outlet,
+    stopping: asyncio.Task[None],
+) -> None:
+    """Relay until either side is done or a signal came, and end the server."""
     assert child.stdin is not None
     assert child.stdout is not None
-    reader, writer = await _standard_streams()
-    relay = Relay(runtime, server=server, view=view, way=Way(writer.write, child.stdin.write, ask=writer.write))
     inward = asyncio.create_task(_pump(reader, relay.from_client, child.stdin))
     outward = asyncio.create_task(_pump(child.stdout, relay.from_server, writer))
-    stopping = _on_signals(child)
     try:
         await asyncio.wait({inward, outward, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if inward.done() and not outward.done():
@@ -84,8 +108,6 @@ async def run_stdio(
     problem = None if inward.cancelled() else inward.exception()
     if problem is not None:
         raise problem
-    code = child.returncode or 0
-    return code if code >= 0 else 128 - code
 
 
 class _Outlet(Protocol):
