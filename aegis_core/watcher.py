@@ -90,14 +90,14 @@ class PolicyWatcher:
             readable = {path: text for path, text in now.items() if isinstance(text, str)}
             kept = {path: text for path, text in in_force.items() if path not in now}
             policy = self._runtime.policy.rebuilt({**kept, **readable})
+            self._joining = policy.origin.included - now.keys()
+            if self._joining:
+                return None  # files that are included from now on must look the same twice, too
+            self._runtime.update_policy(policy, reason="policy files changed")
         except PolicyError as error:
             self._refuse(now, error)
             return None
-        self._joining = policy.origin.included - now.keys()
-        if self._joining:
-            return None  # files that are included from now on must look the same twice, too
         self._refused, self._refusal = None, ""
-        self._runtime.update_policy(policy, reason="policy files changed")
         return policy
 
     async def start(self) -> None:

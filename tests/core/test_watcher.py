@@ -118,6 +118,22 @@ def test_line_24_a_version_that_does_not_load_is_refused_once_on_record_and_the_
     assert watcher.poll() is not None, "a good version afterwards is taken"
 
 
+def test_a_version_that_an_integration_cannot_keep_is_refused_once_and_on_record(file: Path) -> None:
+    runtime = governed(Policy.from_yaml(file))
+    runtime.declare_unable_to_alter_results("AegisCallbackHandler")
+    watcher = PolicyWatcher(runtime, file)
+    file.write_text(OPEN + "results:\n  - {name: short, match: {type: fetch}, max_bytes: 10}\n")
+    for _ in range(4):
+        assert watcher.poll() is None
+    (event,) = events(runtime)
+    assert event[0] == "policy_reload_refused"
+    assert "result rule 'short' could not be kept" in event[1]["problems"][0]
+    assert runtime.check(DROP).status == "blocked"
+    file.write_text(OPEN)
+    watcher.poll()
+    assert watcher.poll() is runtime.policy
+
+
 def test_a_file_that_is_gone_leaves_the_policy_in_force(file: Path) -> None:
     runtime = governed(Policy.from_yaml(file))
     watcher = PolicyWatcher(runtime, file)
