@@ -29,7 +29,7 @@ __all__ = ["doctor"]
 _COLOURS = {"ok": "green", "note": "cyan", "problem": "yellow", "failed": "red"}
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command()
 @client_option
 @click.option("--policy", envvar="AEGIS_POLICY", type=click.Path(path_type=Path), metavar="FILE",
               help="For a COMMAND: the policy ($AEGIS_POLICY).")  # fmt: skip

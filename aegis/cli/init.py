@@ -38,7 +38,7 @@ _DIALECTS = {
 _WORDS = {Approval.AUTO: "run unasked", Approval.APPROVE: "ask", Approval.BLOCK: "are blocked"}
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.option(
     "-o", "--output", default="policy.yaml", show_default=True, type=click.Path(path_type=Path, allow_dash=True),
     metavar="FILE", help="Where the policy goes; - is standard output.",

@@ -15,7 +15,9 @@ from aegis.cli.db_option import db_option
 from aegis.cli.pin_options import Pinning, pin_options
 from aegis.cli.proxy_http import check_upstream, http_options, listen_address, serve_http
 from aegis.clients.cage import breaches, explained
+from aegis.clients.trailplace import unusable
 from aegis.core.policy import Policy
+from aegis.errors import AuditError
 from aegis_mcp.naming import server_name
 from aegis_mcp.proxy.stdio import run_stdio
 
@@ -63,7 +65,7 @@ class Terms(NamedTuple):
     writable: Sequence[Path]
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.option(
     "--policy",
     envvar="AEGIS_POLICY",
@@ -138,14 +140,16 @@ def proxy(
     write to the policy or the trail; 1 if the server could not be started or the address not be listened on; 3 if the
     trail cannot be written.
     """  # noqa: D301 - the backslash-b is click's mark, a character
+    _check_usage(command, http=http, others=bool(listen or upstream or allow_host or allow_origin))
     address = listen_address(listen) if http else None
     url = check_upstream(upstream) if http else ""
-    _check_usage(command, http=http, others=bool(listen or upstream or allow_host or allow_origin))
     name = server or (str(urlsplit(url).hostname) if http else server_name(command))
     loaded = Policy.from_yaml(policy)
     within = breaches(command, loaded.sources, db, environment=os.environ, settings=pinning.files(policy))
     if within and not allow_writable_policy:
         raise click.UsageError(explained(*within[0]))
+    if problem := unusable(db):
+        raise AuditError(f"{db!r} cannot be used as the audit trail: {problem}")
     terms = Terms(
         loaded, policy, name, db, hold, observe, fast, agent, user, pinning,
         mirrors=_telemetry(wanted=otel), writable=[file for file, _ in within],

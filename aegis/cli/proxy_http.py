@@ -68,8 +68,12 @@ def check_upstream(url: str | None) -> str:
     Raises:
         click.UsageError: It is no URL of a server.
     """
-    parts = urlsplit(url or "")
-    if url is None or parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+    try:
+        parts = urlsplit(url or "")
+        usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        usable = False
+    if url is None or not usable:
         raise click.UsageError(
             "--http needs --upstream URL, e.g. --upstream http://127.0.0.1:3000/mcp (credentials go into headers)"
         )

@@ -54,7 +54,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@tools.command(context_settings={"ignore_unknown_options": True})
+@tools.command(context_settings={"allow_interspersed_args": False})
 @_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def diff(
@@ -94,7 +94,7 @@ def diff(
     return 1 if any(found.values()) else 0
 
 
-@tools.command(context_settings={"ignore_unknown_options": True})
+@tools.command(context_settings={"allow_interspersed_args": False})
 @_options
 @click.option("--tool", "only", multiple=True, metavar="NAME", help="Accept only this tool; repeat for more.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

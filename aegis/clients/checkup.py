@@ -14,6 +14,7 @@ from aegis.clients.cage import breaches, explained
 from aegis.clients.checkup_tools import look_at_tools
 from aegis.clients.finding import Finding, Patient
 from aegis.clients.servers import option
+from aegis.clients.trailplace import unusable
 from aegis_core.audit.sqlite import AuditLogger
 from aegis_core.errors import AegisError
 from aegis_core.policy.policy import Policy
@@ -91,11 +92,11 @@ def _trail(db: str) -> Iterator[Finding]:
         return
     path = Path(db)
     if not path.exists():
-        folder = next(parent for parent in path.parents if parent.exists())
-        if os.access(folder, os.W_OK | os.X_OK):
-            yield Finding("trail", "note", f"{db}: will be made at the first call")
+        if problem := unusable(db):
+            mend = "make that folder, writable for you only, or give another --db"
+            yield Finding("trail", "failed", f"{db} cannot be made: {problem}", mend)
         else:
-            yield Finding("trail", "failed", f"{db} cannot be made: {folder} is not writable", f"chmod u+w {folder}")
+            yield Finding("trail", "note", f"{db}: will be made at the first call")
         return
     try:
         with AuditLogger(db) as trail:

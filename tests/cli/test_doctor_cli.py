@@ -131,6 +131,13 @@ def test_a_policy_that_does_not_load(place: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_a_trail_whose_folder_is_not_there(place: Path) -> None:
+    command = ("--policy", str(place / "aegis" / "policy.yaml"), "--db", str(place / "nowhere" / "trail.db"))
+    code, found = examine(place, *command, "--json", "--", "no-such-server")
+    assert (code, found["trail"][0]) == (3, "failed")
+    assert "there is no folder" in found["trail"][1]
+
+
 def test_a_trail_that_others_can_read_or_that_is_none(place: Path) -> None:
     file = settings(place, tiny=entry(place))
     trail = place / "aegis" / "aegis_audit.db"
