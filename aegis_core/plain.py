@@ -7,10 +7,9 @@ import datetime
 import decimal
 import enum
 import pathlib
+import sys
 import uuid
 from typing import Any
-
-from pydantic import BaseModel
 
 __all__ = ["plain"]
 
@@ -26,8 +25,9 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, type):
         return value
-    if isinstance(value, BaseModel):
-        return {name: plain(item) for name, item in BaseModel.__iter__(value)}
+    pydantic = sys.modules.get("pydantic")  # where it is not loaded, nothing can be of it
+    if pydantic is not None and isinstance(value, pydantic.BaseModel):
+        return {name: plain(item) for name, item in pydantic.BaseModel.__iter__(value)}
     if dataclasses.is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from aegis_core.policy.arguments import ARGUMENTS, MissingExtra
+from aegis_core.policy.reading import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ def main() -> None:
     for name, spec, value, goal in CASES:
         grammar, condition = ARGUMENTS[name]
         try:
-            test = condition(grammar.model_validate(spec))
+            test = condition(read(grammar, spec))
         except MissingExtra:
             continue
         bare, ours = _race(_bare(name, value), lambda test=test, value=value: test.judge(value))  # type: ignore[misc]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aegis.console.values import leaves
 from aegis.errors import ApprovalError
 from aegis.workbench.insertion import literal_glob, rule_word
+from aegis_core.policy.reading import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,7 +125,7 @@ def _conditions(
 ) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     if asking is not None and asking.conditions is not None:
-        kept = asking.conditions.model_dump(mode="json", exclude_unset=True)
+        kept = plain(asking.conditions)
     exact = {name: params[name] for name, choice in chosen.items() if choice == "exact"}
     under = {name: {"under": [offered[name].folder]} for name, choice in chosen.items() if choice == "under"}
     if clash := sorted(under.keys() & kept.get("param_path", {}).keys()):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from aegis.console.policies import action_of, judged_at
 from aegis.errors import ApprovalError
 from aegis.workbench.insertion import NoPlace, insert_rule
+from aegis_core.policy.reading import replaced
 
 if TYPE_CHECKING:
     from aegis.core.policy import Policy
@@ -142,5 +143,5 @@ def _meaning(policy: Policy, *, without: str | None) -> list[Any]:
     said: list[Any] = []
     for layer in policy.layers:
         said.append([rule.document for rule in layer.rules if rule.name != without])
-        said += [document.model_copy(update={"rules": ()}) for document in layer.documents]
+        said += [replaced(document, rules=()) for document in layer.documents]
     return said

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from aegis_core.policy.arguments import ARGUMENTS
 from aegis_core.policy.conditions.comparisons import COMPARISONS
 from aegis_core.policy.conditions.grammar import Conditions, compile_conditions
+from aegis_core.policy.reading import of, values
 from aegis_core.policy.trust import NOBODY
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _atom(group: Group, kind: str, expected: Any, trust: Trust) -> Atom:
     known = _shared.get(text)
     if known is None:
         fields = expected if kind == "clock" else {kind: expected}
-        conditions = Conditions.model_construct(_fields_set=set(fields), **fields)
+        conditions = of(Conditions, fields)
         (compiled,) = compile_conditions(conditions, None, trust)
         value = next(iter(expected.values())) if isinstance(expected, dict) and kind != "clock" else expected
         known = _shared[text] = Atom(group, kind, text, value, compiled)
@@ -120,7 +121,7 @@ def implies(first: Atom, second: Atom) -> bool:
         return one.by == other.by and one.max <= other.max and one.per >= other.per  # type: ignore[no-any-return]
     if first.kind != second.kind or first.group != second.group or first.kind not in _LISTS:
         return False
-    ours, theirs = first.expected.model_dump(), second.expected.model_dump()
+    ours, theirs = values(first.expected), values(second.expected)
     for name, value in theirs.items():
         if value == ours[name]:
             continue

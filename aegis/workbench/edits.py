@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aegis.core.policy import Approval
 from aegis.workbench.atoms import atoms_of
 from aegis.workbench.reach import ReachIndex, reach_of
+from aegis_core.policy.reading import given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +111,7 @@ def _meanings(policy: Policy) -> list[str]:
         said = ""
         if conditions is not None:
             budget = rule.name if conditions.calls is not None else ""
-            fields = {name: getattr(conditions, name) for name in conditions.model_fields_set if name != "calls"}
+            fields = {name: value for name, value in given(conditions).items() if name != "calls"}
             relies = any("trusted" in sources for sources in (conditions.param_from or {}).values())
             said = f"{sorted((name, repr(value)) for name, value in fields.items())} {budget} {trust if relies else ''}"
         found.append(f"{reach_of(rule.document.match)} {rule.approval} {said}")

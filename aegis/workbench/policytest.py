@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aegis.core.action import Action
 from aegis.core.policy import Approval
 from aegis_core.policy.places import RulePlace, rule_places
+from aegis_core.policy.reading import given
 from aegis_core.policy.results import screen
 from aegis_core.policy.rule import Rule
 from aegis_core.session import SessionState
@@ -169,7 +170,7 @@ class _Bench:
             for earlier in test.given.calls:
                 action = self._action(earlier, in_session=True)
                 session.begin(action, self.policy.evaluate(action, session=session.state, now=now))
-                if "result" in earlier.model_fields_set:
+                if "result" in given(earlier):
                     session.learn(action, earlier.result)
         action = self._action(test.call, in_session=session is not None)
         decision, miss = self._judge(action, session, now, test.expect)
@@ -205,9 +206,9 @@ class _Bench:
         runs = decision.approval is Approval.AUTO or (decision.approval is Approval.APPROVE and not step.denied)
         if runs:
             session.begin(action, decision)
-        given = "result" in step.model_fields_set
-        value, rules = self._screened(action, step.result) if runs and given else (None, ())
-        if runs and given:
+        returned = "result" in given(step)
+        value, rules = self._screened(action, step.result) if runs and returned else (None, ())
+        if runs and returned:
             session.learn(action, value)
         if step.expect is not None and step.expect.result is not None:
             differences = (*(() if miss is None else miss.differences), *_outcome(step.expect.result, value, rules))
@@ -303,7 +304,7 @@ def _differences(expect: ExpectDocument | None, decision: Decision) -> Iterator[
 def _outcome(expect: OutcomeDocument, value: Any, rules: tuple[str, ...]) -> Iterator[Difference]:
     if expect.rules is not None and expect.rules != rules:
         yield Difference("result rules", _listing(expect.rules), _listing(rules))
-    if "equals" in expect.model_fields_set and value != expect.equals:
+    if "equals" in given(expect) and value != expect.equals:
         yield Difference("result", _text(expect.equals), _text(value))
     text = _text(value)
     for wanted in expect.contains or ():

@@ -16,6 +16,7 @@ from aegis.workbench.evidence import Evidence, History
 from aegis.workbench.insertion import NoPlace, insert_rule, literal_glob, rule_word, set_approval
 from aegis.workbench.replay import judge_calls
 from aegis.workbench.scopes import scope_of
+from aegis_core.policy.reading import plain
 from aegis_core.text import visible
 
 if TYPE_CHECKING:
@@ -202,14 +203,14 @@ def _callers(asking: Rule | None) -> dict[str, Any]:
     """Whom the rule that asks is about."""
     if asking is None:
         return {}
-    given = asking.document.match.model_dump(mode="json", exclude_unset=True)
-    return {key: given[key] for key in ("agent", "user") if key in given}
+    callers = plain(asking.document.match)
+    return {key: callers[key] for key in ("agent", "user") if key in callers}
 
 
 def _kept(asking: Rule | None) -> dict[str, Any]:
     if asking is None or asking.document.conditions is None:
         return {}
-    return asking.document.conditions.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    return plain(asking.document.conditions)  # type: ignore[no-any-return]
 
 
 def _risk(asking: Rule | None) -> str:

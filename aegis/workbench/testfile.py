@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aegis.core.hierarchy import PolicyHierarchy
-from aegis.core.policy import Policy
+from aegis.core.policy import Approval, Policy, RiskLevel
 from aegis.errors import PolicyError
 from aegis_core.errors import Problem
-from aegis_core.policy.arguments.verdict import Words
+from aegis_core.policy.arguments.verdict import WORDS
 from aegis_core.policy.checking import check_document
-from aegis_core.policy.document import AnyApproval, AnyRisk, Given
+from aegis_core.policy.document import APPROVAL, RISK
 from aegis_core.policy.loading import read_policy_text
+from aegis_core.policy.readers import ANYTHING, FLAG, listed, mapped, text, the, whole
+from aegis_core.policy.reading import Document, Reader, given, key, read
 from aegis_core.policy.wording import shown
 from aegis_core.policy.yamltext import Place, parse_yaml
 
@@ -45,7 +45,9 @@ NOON = datetime(2026, 1, 7, 12, tzinfo=UTC)
 _LAYERS = ("org", "team", "agent")
 
 
-def _moment(value: object) -> object:
+def _moment(value: object) -> datetime:
+    if isinstance(value, datetime):
+        return value
     if not isinstance(value, str):
         raise ValueError(f'must be a time in quotes, such as "2026-03-24T10:00:00+01:00", got {shown(value)}')
     try:
@@ -55,16 +57,8 @@ def _moment(value: object) -> object:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def _expected(value: object) -> object:
-    return {"approval": value} if isinstance(value, str) else value
-
-
-def _listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _layers(value: object) -> object:
-    """One file, files to merge, or files by layer: always files by layer, or under None, files to merge."""
+def _layers(value: object) -> dict[str, tuple[str, ...]]:
+    """One file, files to merge, or files by layer: always files by layer, or under "", files to merge."""
     if isinstance(value, str):
         return {"": (value,)}
     if isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value):
@@ -75,152 +69,148 @@ def _layers(value: object) -> object:
     raise ValueError("must be a file, a list of files to merge, or files as layers: {org: ..., team: ..., agent: ...}")
 
 
-Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]
+_TEXT = text(empty=True)
+_WORD = text()
+_PARAMS = mapped(_TEXT, ANYTHING)
+_MOMENT = Reader(_moment, {"type": "string"})
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class OutcomeDocument(_Strict):
+class OutcomeDocument(Document):
     """What the policy's result rules are to make of a result."""
 
-    rules: Annotated[tuple[str, ...], BeforeValidator(_listed)] | None = Field(
-        None, description="The result rules that apply, all of them, in order; an empty list: none does."
+    rules: tuple[str, ...] | None = key(
+        listed(_TEXT), "The result rules that apply, all of them, in order; an empty list: none does.", default=None
     )
-    equals: Any = Field(None, description="The result is exactly this.")
-    contains: Words | None = Field(None, description="Texts that are in the result.")
-    lacks: Words | None = Field(None, description="Texts that are not.")
+    equals: Any = key(ANYTHING, "The result is exactly this.", default=None)
+    contains: tuple[str, ...] | None = key(WORDS, "Texts that are in the result.", default=None)
+    lacks: tuple[str, ...] | None = key(WORDS, "Texts that are not.", default=None)
 
-    @model_validator(mode="after")
-    def _something(self) -> OutcomeDocument:
-        if not self.model_fields_set:
+    def check_whole(self) -> None:
+        """Something must be expected."""
+        if not given(self):
             raise ValueError("is empty; name rules, equals, contains or lacks")
-        return self
 
 
-class ExpectDocument(_Strict):
+class ExpectDocument(Document):
     """What is to become of a call."""
 
-    approval: AnyApproval = Field(description="auto, approve or block.")
-    rule: str | None = Field(None, description="The rule that decides, or <default>; under layers org/rule.")
-    risk: AnyRisk | None = Field(None, description="low, medium, high or critical.")
-    floors: Annotated[tuple[str, ...], BeforeValidator(_listed)] | None = Field(
-        None, description="The rules that cannot be decided for this call, all of them, in order."
+    approval: Approval = key(APPROVAL, "auto, approve or block.")
+    rule: str | None = key(_TEXT, "The rule that decides, or <default>; under layers org/rule.", default=None)
+    risk: RiskLevel | None = key(RISK, "low, medium, high or critical.", default=None)
+    floors: tuple[str, ...] | None = key(
+        listed(_TEXT), "The rules that cannot be decided for this call, all of them, in order.", default=None
     )
-    result: OutcomeDocument | None = Field(None, description="What becomes of what the tool returns.")
+    result: OutcomeDocument | None = key(the(OutcomeDocument), "What becomes of what the tool returns.", default=None)
 
 
-Expect = Annotated[ExpectDocument, BeforeValidator(_expected, json_schema_input_type=str | ExpectDocument)]
+def _expected(value: object) -> ExpectDocument:
+    return read(ExpectDocument, {"approval": value} if isinstance(value, str) else value)
 
 
-class CallDocument(_Strict):
+_EXPECT = Reader(_expected, {"anyOf": [_TEXT.schema, ExpectDocument]})
+
+
+class CallDocument(Document):
     """A call."""
 
-    type: str = Field(min_length=1, description="The tool's name.")
-    target: str | None = Field(None, min_length=1, description="Where it lives; absent: the file's target.")
-    params: dict[str, Any] = Field(default={}, description="The arguments.")
-    agent: str | None = Field(None, description="The agent that calls; absent: the file's.")
-    user: str | None = Field(None, description="On whose behalf; absent: the file's.")
+    type: str = key(_WORD, "The tool's name.")
+    target: str | None = key(_WORD, "Where it lives; absent: the file's target.", default=None)
+    params: Mapping[str, Any] = key(_PARAMS, "The arguments.", default={})
+    agent: str | None = key(_TEXT, "The agent that calls; absent: the file's.", default=None)
+    user: str | None = key(_TEXT, "On whose behalf; absent: the file's.", default=None)
 
 
 class EarlierDocument(CallDocument):
     """A call that was begun earlier in the session, whatever the policy says of it."""
 
-    result: Any = Field(None, description="What it returned.")
+    result: Any = key(ANYTHING, "What it returned.", default=None)
 
 
-class GivenDocument(_Strict):
+class GivenDocument(Document):
     """The session so far. With it, even empty, the call belongs to a session; without it to none."""
 
-    said: Words | None = Field(None, description="What the user said.")
-    calls: Annotated[tuple[EarlierDocument, ...], BeforeValidator(_listed)] = Field(
-        default=(), description="What was called before."
-    )
+    said: tuple[str, ...] | None = key(WORDS, "What the user said.", default=None)
+    calls: tuple[EarlierDocument, ...] = key(listed(the(EarlierDocument)), "What was called before.", default=())
 
 
-class TestCaseDocument(_Strict):
+class TestCaseDocument(Document):
     """One call and what is to become of it."""
 
     __test__ = False
 
-    name: str = Field(min_length=1, description="What holds; unique in the file.")
-    call: CallDocument = Field(description="The call.")
-    given: Annotated[GivenDocument | None, Given] = Field(default=None, description="The session so far.")
-    now: Moment | None = Field(None, description="When it is judged; absent: the file's now.")
-    result: Any = Field(None, description="What the tool returns, for result rules.")
-    expect: Expect = Field(description="What is to become of it; `expect: auto` is short for {approval: auto}.")
+    name: str = key(_WORD, "What holds; unique in the file.")
+    call: CallDocument = key(the(CallDocument), "The call.")
+    given: GivenDocument | None = key(the(GivenDocument), "The session so far.", default=None)
+    now: datetime | None = key(_MOMENT, "When it is judged; absent: the file's now.", default=None)
+    result: Any = key(ANYTHING, "What the tool returns, for result rules.", default=None)
+    expect: ExpectDocument = key(_EXPECT, "What is to become of it; `expect: auto` is short for {approval: auto}.")
 
-    @model_validator(mode="after")
-    def _result_both_ways(self) -> TestCaseDocument:
-        given, asked = "result" in self.model_fields_set, self.expect.result is not None
-        if given != asked:
-            missing, there = ("expect.result", "result") if given else ("result", "expect.result")
+    def check_whole(self) -> None:
+        """A result is given where one is expected."""
+        returns, asked = "result" in given(self), self.expect.result is not None
+        if returns != asked:
+            missing, there = ("expect.result", "result") if returns else ("result", "expect.result")
             raise ValueError(f"has {there} but not {missing}: say what the tool returns and what becomes of it")
-        return self
 
 
-class StepDocument(_Strict):
+class StepDocument(Document):
     """What happens next in a session: the user says something, or a tool is called, or both in this order."""
 
-    said: Words | None = Field(None, description="What the user says.")
-    type: str | None = Field(None, min_length=1, description="The tool that is called then.")
-    target: str | None = Field(None, min_length=1, description="As for a call.")
-    params: dict[str, Any] = Field(default={}, description="As for a call.")
-    agent: str | None = Field(None, description="As for a call.")
-    user: str | None = Field(None, description="As for a call.")
-    result: Any = Field(None, description="What the tool returns.")
-    denied: bool = Field(default=False, description="Whether the person who is asked says no.")
-    expect: Annotated[Expect | None, Given] = Field(
-        default=None, description="What is to become of the call; absent: anything but block."
+    said: tuple[str, ...] | None = key(WORDS, "What the user says.", default=None)
+    type: str | None = key(_WORD, "The tool that is called then.", default=None)
+    target: str | None = key(_WORD, "As for a call.", default=None)
+    params: Mapping[str, Any] = key(_PARAMS, "As for a call.", default={})
+    agent: str | None = key(_TEXT, "As for a call.", default=None)
+    user: str | None = key(_TEXT, "As for a call.", default=None)
+    result: Any = key(ANYTHING, "What the tool returns.", default=None)
+    denied: bool = key(FLAG, "Whether the person who is asked says no.", default=False)
+    expect: ExpectDocument | None = key(
+        _EXPECT, "What is to become of the call; absent: anything but block.", default=None
     )
 
-    @model_validator(mode="after")
-    def _something(self) -> StepDocument:
-        if self.type is None and (self.said is None or self.model_fields_set != {"said"}):
+    def check_whole(self) -> None:
+        """Something must happen."""
+        if self.type is None and set(given(self)) != {"said"}:
             raise ValueError("needs a type (the tool that is called), or said and nothing else")
-        return self
 
 
-class SessionDocument(_Strict):
+class SessionDocument(Document):
     """A whole session, call after call, and how often it asks a person."""
 
-    name: str = Field(min_length=1, description="What the work was; unique in the file.")
-    now: Moment | None = Field(None, description="When all of it is judged; absent: the file's now.")
-    steps: Annotated[tuple[StepDocument, ...], BeforeValidator(_listed)] = Field(
-        min_length=1, description="What happens, in order."
-    )
-    approvals: int = Field(ge=0, description="How many of the calls ask a person.")
+    name: str = key(_WORD, "What the work was; unique in the file.")
+    now: datetime | None = key(_MOMENT, "When all of it is judged; absent: the file's now.", default=None)
+    steps: tuple[StepDocument, ...] = key(listed(the(StepDocument), empty=False), "What happens, in order.")
+    approvals: int = key(whole(least=0), "How many of the calls ask a person.")
 
 
-class TestDocument(_Strict):
+class TestDocument(Document):
     """A test file."""
 
     __test__ = False
 
-    policy: Annotated[dict[str, tuple[str, ...]] | None, BeforeValidator(_layers), Given] = Field(
+    policy: Mapping[str, tuple[str, ...]] | None = key(
+        Reader(_layers, {}),
+        "The policy's file, a list of files to merge, or files as layers; else the file beside it.",
         default=None,
-        description="The policy's file, a list of files to merge, or files as layers; else the file beside it.",
     )
-    target: str | None = Field(None, min_length=1, description="Target of the calls that name none.")
-    agent: str | None = Field(None, min_length=1, description="Agent of the calls that name none.")
-    user: str | None = Field(None, min_length=1, description="User of the calls that name none.")
-    now: Moment = Field(default=NOON, description="When calls are judged that say nothing else.")
-    tests: Annotated[tuple[TestCaseDocument, ...], BeforeValidator(_listed)] = Field(
-        default=(), description="Calls, and what is to become of them."
+    target: str | None = key(_WORD, "Target of the calls that name none.", default=None)
+    agent: str | None = key(_WORD, "Agent of the calls that name none.", default=None)
+    user: str | None = key(_WORD, "User of the calls that name none.", default=None)
+    now: datetime = key(_MOMENT, "When calls are judged that say nothing else.", default=NOON)
+    tests: tuple[TestCaseDocument, ...] = key(
+        listed(the(TestCaseDocument)), "Calls, and what is to become of them.", default=()
     )
-    sessions: Annotated[tuple[SessionDocument, ...], BeforeValidator(_listed)] = Field(
-        default=(), description="Whole sessions, and how often they ask."
+    sessions: tuple[SessionDocument, ...] = key(
+        listed(the(SessionDocument)), "Whole sessions, and how often they ask.", default=()
     )
 
-    @model_validator(mode="after")
-    def _has_cases(self) -> TestDocument:
+    def check_whole(self) -> None:
+        """There must be something to test, and every call needs a target."""
         if not self.tests and not self.sessions:
             raise ValueError("a test file without tests tests nothing; add tests or sessions")
         targetless = [call.type for call in self._calls() if call.type is not None and call.target is None]
         if self.target is None and targetless:
             raise ValueError(f"the call of {shown(targetless[0])} has no target; give it one, or the file one for all")
-        return self
 
     def _calls(self) -> list[CallDocument | StepDocument]:
         calls: list[CallDocument | StepDocument] = []
@@ -273,10 +263,10 @@ def read_test_file(path: Path) -> TestFile:
     Raises:
         PolicyError: If either cannot be read or is not valid; lists every problem with file:line:column.
     """
-    text = read_policy_text(path)
-    document = check_document(TestDocument, text, str(path))
+    written = read_policy_text(path)
+    document = check_document(TestDocument, written, str(path))
     places: dict[tuple[str | int, ...], Place] = {}
-    parse_yaml(text, str(path), places=places)
+    parse_yaml(written, str(path), places=places)
     counted = {"tests": len(document.tests), "sessions": len(document.sessions)}
     lines = {(kind, n): places[kind, n].value[0] for kind, count in counted.items() for n in range(count)}
     return TestFile(path, document, _policy(path, document, places), lines)

@@ -15,11 +15,11 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
-
 from aegis_core.approval.queue import QueueApprovalHandler
 from aegis_core.approval.seal import check, read_secret, seal
 from aegis_core.errors import AegisError, ApprovalError
+from aegis_core.policy.readers import FLAG, one_of, text
+from aegis_core.policy.reading import Document, Reader, Unfit, dotted, key, read
 from aegis_core.record import Event
 from aegis_core.text import visible
 from aegis_core.threads import call_in_thread
@@ -121,7 +121,7 @@ class WebhookApprovalHandler(QueueApprovalHandler):
         if ticket.digest != said.digest:
             raise ApprovalError(f"the answer is for another call than request {ticket.id}")
         return self._approvals.answer(
-            ticket.id, approved=said.approved, approver=said.approver, via="webhook", reason=said.reason
+            ticket.id, approved=said.approved, approver=said.approver, via="webhook", reason=said.reason or None
         )
 
     def _file(self, request: ApprovalRequest) -> Ticket:
@@ -178,22 +178,27 @@ class WebhookApprovalHandler(QueueApprovalHandler):
         return f"{type(self).__name__}({self._host!r})"
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+def _reason(value: object) -> str:
+    return "" if value is None else _TEXT.read(value)
 
-    type: Literal["approval.answered"]
-    request_id: str
-    digest: str
-    approved: StrictBool
-    approver: str
-    reason: str | None = None
+
+_TEXT = text(empty=True)
+
+
+class _Answer(Document):
+    type: Literal["approval.answered"] = key(one_of("approval.answered"), "What the message is.")
+    request_id: str = key(_TEXT, "Which request it answers.")
+    digest: str = key(_TEXT, "What was asked, as it was sent.")
+    approved: bool = key(FLAG, "Yes or no.")
+    approver: str = key(_TEXT, "Who says so.")
+    reason: str = key(Reader(_reason, {}), "Why.", default="")
 
 
 def _read(body: bytes) -> _Answer:
     try:
-        return _Answer.model_validate(json.loads(body, object_pairs_hook=_once))
-    except ValidationError as error:
-        places = ", ".join(".".join(map(str, problem["loc"])) or "body" for problem in error.errors()[:3])
+        return read(_Answer, json.loads(body, object_pairs_hook=_once))
+    except Unfit as unfit:
+        places = ", ".join(dotted(problem.path) or "body" for problem in unfit.found[:3])
         raise ApprovalError(f"the message is not an answer; see {places!r}") from None
     except (ValueError, RecursionError):
         raise ApprovalError("the message is not an answer: it is not JSON, or says something twice") from None

@@ -1,32 +1,38 @@
 """What a policy file may say.
 
-The pydantic models below *are* the grammar (and the JSON Schema editors use). They hold data only: `checking` makes
-them of a text and says what is wrong with it, `conditions` and `layer` give them meaning.
+The documents below *are* the grammar (and the JSON Schema editors use). They hold data only: `checking` makes them of a
+text and says what is wrong with it, `conditions` and `layer` give them meaning.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from typing import TYPE_CHECKING
 
 from aegis_core.decision import Approval, RiskLevel
 from aegis_core.policy.conditions.grammar import Conditions
 from aegis_core.policy.globs import glob_problem, literal_parts
-from aegis_core.policy.include import Includes
+from aegis_core.policy.include import INCLUDES
 from aegis_core.policy.names import refusal
+from aegis_core.policy.readers import any_case, listed, text, the
+from aegis_core.policy.reading import Document, Reader, key
 from aegis_core.policy.results import RedactDocument, ResultRuleDocument
 from aegis_core.policy.trust import TrustDocument
 from aegis_core.policy.wording import close_to, shown
 
-__all__ = ["Defaults", "Match", "PolicyDocument", "RuleDocument"]
+if TYPE_CHECKING:
+    from aegis_core.policy.include import IncludeDocument
+
+__all__ = ["APPROVAL", "RISK", "Defaults", "Match", "PolicyDocument", "RuleDocument"]
+
+_PRINTABLE = r"^[^<\u0000-\u001f\u007f][^\u0000-\u001f\u007f]*$"
+_GLOB = {"type": "string", "pattern": r"^[^\s\u0000-\u001f](.*[^\s\u0000-\u001f])?$"}
 
 
-def _member_of(kind: type[Approval | RiskLevel]) -> BeforeValidator:
+def _member_of(kind: type[Approval | RiskLevel]) -> Reader:
     """Names of an enum's members, in any case."""
     members: dict[str, Approval | RiskLevel] = {member.name.lower(): member for member in kind}
 
-    def convert(value: object) -> Approval | RiskLevel:
+    def reads(value: object) -> Approval | RiskLevel:
         if isinstance(value, kind):
             return value
         member = members.get(value.lower()) if isinstance(value, str) else None
@@ -36,21 +42,20 @@ def _member_of(kind: type[Approval | RiskLevel]) -> BeforeValidator:
             raise ValueError(f"must be one of {', '.join(members)}, got {shown(value)}{hint}")
         return member
 
-    return BeforeValidator(convert, json_schema_input_type=Literal[tuple(members)])
+    words = list(members)
+    pattern = f"^({'|'.join(map(any_case, words))})$"
+    return Reader(reads, {"anyOf": [{"enum": words}, {"type": "string", "pattern": pattern}]})
 
 
-def _listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _one_or_more(value: object) -> object:
-    """A list, or one thing that stands for a list of it."""
+def _globs(value: object) -> tuple[str, ...]:
+    """One or more patterns for names."""
     if isinstance(value, list) and not value:
         raise ValueError("is an empty list and would match nothing; leave the key out to match everything")
-    return _listed(value) if isinstance(value, (list, tuple)) else (value,)
+    return _PATTERNS.read(value if isinstance(value, list | tuple) else (value,))  # type: ignore[no-any-return]
 
 
-def _name_pattern(pattern: str) -> str:
+def _name_pattern(value: object) -> str:
+    pattern: str = _TEXT.read(value)
     problem = glob_problem(pattern)
     if problem is not None:
         raise ValueError(f"{shown(pattern)} {problem}")
@@ -63,7 +68,8 @@ def _name_pattern(pattern: str) -> str:
     return pattern
 
 
-def _rule_name(name: str) -> str:
+def _rule_name(value: object) -> str:
+    name: str = _NAME.read(value)
     if name.startswith("<"):
         raise ValueError(f"must not begin with '<', got {shown(name)}: such names stand for what is not a rule")
     if not name.isprintable():
@@ -77,98 +83,83 @@ def _version(value: object) -> str:
     raise ValueError(f'must be "1", got {shown(value)}')
 
 
-def _given(value: object) -> object:
-    if value is None:
-        raise ValueError("is empty; give it a value or leave it out")
-    return value
-
-
-Given = BeforeValidator(_given)
-"""A key that may be left out, but not left empty."""
-Globs = Annotated[
-    tuple[Annotated[str, AfterValidator(_name_pattern)], ...],
-    BeforeValidator(_one_or_more, json_schema_input_type=str | list[str]),
-]
-RuleName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_rule_name)]
-AnyApproval = Annotated[Approval, _member_of(Approval)]
-AnyRisk = Annotated[RiskLevel, _member_of(RiskLevel)]
+_TEXT = text(empty=True)
+_NAME = text(longest=200)
+_PATTERNS = listed(Reader(_name_pattern, _GLOB))
+GLOBS = Reader(_globs, {"anyOf": [_GLOB, {"type": "array", "minItems": 1, "items": _GLOB}]})
+APPROVAL = _member_of(Approval)
+RISK = _member_of(RiskLevel)
 _ANY = ("*",)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Match(_Strict):
+class Match(Document):
     """Which calls a rule is about. All given keys must match; each is a glob or a list of globs."""
 
-    type: Globs = Field(default=_ANY, description="The tool's name, e.g. 'read_*'.")
-    target: Globs = Field(default=_ANY, description="The server or program the tool lives in, e.g. 'filesystem'.")
-    agent: Globs = Field(default=_ANY, description="The agent that calls.")
-    user: Globs = Field(default=_ANY, description="The user on whose behalf it calls.")
+    type: tuple[str, ...] = key(GLOBS, "The tool's name, e.g. 'read_*'.", default=_ANY)
+    target: tuple[str, ...] = key(GLOBS, "The server or program the tool lives in, e.g. 'filesystem'.", default=_ANY)
+    agent: tuple[str, ...] = key(GLOBS, "The agent that calls.", default=_ANY)
+    user: tuple[str, ...] = key(GLOBS, "The user on whose behalf it calls.", default=_ANY)
 
 
 EVERY_CALL = Match()
 
 
-class Defaults(_Strict):
+class Defaults(Document):
     """What happens to a call that no rule decides."""
 
-    risk_level: AnyRisk = Field(default=RiskLevel.MEDIUM, description="Risk of a call that no rule decides (medium).")
-    approval: AnyApproval = Field(
-        default=Approval.BLOCK, description="What happens to a call that no rule decides (block)."
-    )
+    risk_level: RiskLevel = key(RISK, "Risk of a call that no rule decides (medium).", default=RiskLevel.MEDIUM)
+    approval: Approval = key(APPROVAL, "What happens to a call that no rule decides (block).", default=Approval.BLOCK)
 
 
-class RuleDocument(_Strict):
+class RuleDocument(Document):
     """One rule: if the match and every condition hold, its approval is the answer."""
 
-    name: RuleName = Field(description="Names the rule on the trail and in messages; unique in the file.")
-    match: Match = Field(default=EVERY_CALL, description="Which calls the rule is about; absent: every call.")
-    conditions: Annotated[Conditions | None, Given] = Field(
-        default=None, description="What must also hold of the arguments, the time or the session."
+    name: str = key(
+        Reader(_rule_name, {"type": "string", "minLength": 1, "maxLength": 200, "pattern": _PRINTABLE}),
+        "Names the rule on the trail and in messages; unique in the file.",
     )
-    risk_level: AnyRisk = Field(
-        RiskLevel.MEDIUM, description="How bad the call could be: low, medium, high or critical."
+    match: Match = key(the(Match), "Which calls the rule is about; absent: every call.", default=EVERY_CALL)
+    conditions: Conditions | None = key(
+        the(Conditions), "What must also hold of the arguments, the time or the session.", default=None
     )
-    approval: AnyApproval = Field(description="auto (run), approve (ask a person first) or block.")
+    risk_level: RiskLevel = key(
+        RISK, "How bad the call could be: low, medium, high or critical.", default=RiskLevel.MEDIUM
+    )
+    approval: Approval = key(APPROVAL, "auto (run), approve (ask a person first) or block.")
 
-    @model_validator(mode="after")
-    def _budget_opens(self) -> RuleDocument:
+    def check_whole(self) -> None:
+        """A budget stands on a rule that lets calls run."""
         if self.conditions is not None and self.conditions.calls is not None and self.approval is not Approval.AUTO:
             raise ValueError(
                 f"calls stands on rules with approval: auto only, not {self.approval.value}: past the limit a rule no "
                 "longer applies, and a rule that asks or blocks would open"
             )
-        return self
 
 
-class PolicyDocument(_Strict):
+class PolicyDocument(Document):
     """A policy file."""
 
-    version: Annotated[
-        str, BeforeValidator(_version, json_schema_input_type=Literal["1", 1]), Field(description="Always '1'.")
-    ]
-    defaults: Annotated[Defaults | None, Given] = Field(
-        default=None, description="What happens to calls no rule decides; absent: medium, block."
+    version: str = key(Reader(_version, {"enum": ["1", 1]}), "Always '1'.")
+    defaults: Defaults | None = key(
+        the(Defaults), "What happens to calls no rule decides; absent: medium, block.", default=None
     )
-    rules: Annotated[tuple[RuleDocument, ...], BeforeValidator(_listed)] = Field(
-        default=(), description="Walked in order; the first that holds decides."
+    rules: tuple[RuleDocument, ...] = key(
+        listed(the(RuleDocument)), "Walked in order; the first that holds decides.", default=()
     )
-    trust: Annotated[tuple[TrustDocument, ...], BeforeValidator(_listed)] = Field(
+    trust: tuple[TrustDocument, ...] = key(
+        listed(the(TrustDocument)),
+        "Which tools' results count as trusted for param_from; the first entry that matches decides.",
         default=(),
-        description="Which tools' results count as trusted for param_from; the first entry that matches decides.",
     )
-    results: Annotated[tuple[ResultRuleDocument, ...], BeforeValidator(_listed)] = Field(
-        default=(), description="What happens to what tools return; all that apply do, in order, block last."
-    )
-    redact: Annotated[RedactDocument | None, Given] = Field(
-        default=None, description="More secrets to keep off the trail."
-    )
-    include: Includes = Field(
+    results: tuple[ResultRuleDocument, ...] = key(
+        listed(the(ResultRuleDocument)),
+        "What happens to what tools return; all that apply do, in order, block last.",
         default=(),
-        description=(
-            "Packs by name and files beside this one. Their rules, trust, results and redact come after this file's "
-            "own, in this order; their defaults do not count."
-        ),
+    )
+    redact: RedactDocument | None = key(the(RedactDocument), "More secrets to keep off the trail.", default=None)
+    include: tuple[IncludeDocument, ...] = key(
+        INCLUDES,
+        "Packs by name and files beside this one. Their rules, trust, results and redact come after this file's own, "
+        "in this order; their defaults do not count.",
+        default=(),
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-
-from aegis_core.policy.arguments.verdict import Words
+from aegis_core.policy.arguments.verdict import WORDS
+from aegis_core.policy.readers import listed, text
+from aegis_core.policy.reading import Document, Reader, key, read
 from aegis_core.policy.wording import shown
 
-__all__ = ["OPTIONS", "IncludeDocument", "Includes"]
+__all__ = ["INCLUDES", "OPTIONS", "IncludeDocument"]
 
 OPTIONS = ("server", "root", "host", "domain", "channel")
 """What can be filled in in packs; each has some of them."""
@@ -19,23 +18,26 @@ _PACK = re.compile(r"[a-z][a-z0-9-]*\Z")
 _OUTWARD = re.compile(r"(?:^|/)\.\.(?:/|$)|^[/~]|^[A-Za-z]:|\\")
 
 
-class IncludeDocument(BaseModel):
+_TEXT = text(empty=True)
+
+
+class IncludeDocument(Document):
     """A pack or a file whose rules come after this file's own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    pack: str | None = Field(None, description="A pack that comes with Aegis; `aegis packs list` shows them.")
-    file: str | None = Field(
-        None, description="A policy file in this file's folder or below it, e.g. 'team/mail.yaml'."
+    pack: str | None = key(_TEXT, "A pack that comes with Aegis; `aegis packs list` shows them.", default=None)
+    file: str | None = key(
+        _TEXT, "A policy file in this file's folder or below it, e.g. 'team/mail.yaml'.", default=None
     )
-    server: Words | None = Field(None, description="What the pack's server is called here: the target of its calls.")
-    root: Words | None = Field(None, description="The folder or folders the pack is to allow.")
-    host: Words | None = Field(None, description="The host or hosts the pack is to allow.")
-    domain: Words | None = Field(None, description="The mail domain or domains the pack is to allow.")
-    channel: Words | None = Field(None, description="The channel or channels the pack is to allow.")
+    server: tuple[str, ...] | None = key(
+        WORDS, "What the pack's server is called here: the target of its calls.", default=None
+    )
+    root: tuple[str, ...] | None = key(WORDS, "The folder or folders the pack is to allow.", default=None)
+    host: tuple[str, ...] | None = key(WORDS, "The host or hosts the pack is to allow.", default=None)
+    domain: tuple[str, ...] | None = key(WORDS, "The mail domain or domains the pack is to allow.", default=None)
+    channel: tuple[str, ...] | None = key(WORDS, "The channel or channels the pack is to allow.", default=None)
 
-    @model_validator(mode="after")
-    def _one_thing(self) -> IncludeDocument:
+    def check_whole(self) -> None:
+        """One thing is included, and options are of packs."""
         if (self.pack is None) == (self.file is None):
             raise ValueError("must name exactly one of pack and file")
         if self.pack is not None and not _PACK.match(self.pack):
@@ -44,7 +46,6 @@ class IncludeDocument(BaseModel):
             raise ValueError(f"{next(iter(self.options))} is an option of packs, and this is a file")
         if self.file is not None and (problem := _file_problem(self.file)):
             raise ValueError(f"{shown(self.file)} {problem}")
-        return self
 
     @property
     def options(self) -> dict[str, tuple[str, ...]]:
@@ -66,23 +67,20 @@ def _file_problem(name: str) -> str | None:
     return None
 
 
-def _named(value: object) -> object:
+def _include(value: object) -> IncludeDocument:
     """``filesystem`` is a pack and ``mail.yaml`` or ``team/mail.yaml`` a file."""
     if isinstance(value, str):
-        return {"file": value} if "/" in value or value.endswith((".yaml", ".yml")) else {"pack": value}
-    return value
+        value = {"file": value} if "/" in value or value.endswith((".yaml", ".yml")) else {"pack": value}
+    return read(IncludeDocument, value)
 
 
-def _listed(value: object) -> object:
-    listed = list(value) if isinstance(value, list | tuple) else [value]
-    if not listed or listed == [None]:
+def _includes(value: object) -> tuple[IncludeDocument, ...]:
+    entries = value if isinstance(value, list | tuple) else [value]
+    if not entries or entries == [None]:
         raise ValueError("is empty; name a pack or a file, or leave it out")
-    return tuple(listed)
+    return _LISTED.read(entries)  # type: ignore[no-any-return]
 
 
-_Include = Annotated[IncludeDocument, BeforeValidator(_named, json_schema_input_type=str | IncludeDocument)]
-Includes = Annotated[
-    tuple[_Include, ...],
-    BeforeValidator(_listed, json_schema_input_type=str | list[str | IncludeDocument]),
-]
+_LISTED = listed(Reader(_include, {"anyOf": [_TEXT.schema, IncludeDocument]}), empty=False)
+INCLUDES = Reader(_includes, {"anyOf": [_TEXT.schema, _LISTED.schema]})
 """One or more of them."""

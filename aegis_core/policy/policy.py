@@ -15,6 +15,7 @@ from aegis_core.policy.loading import gc_paused, load_again, load_dict, load_fil
 from aegis_core.policy.names import LONGEST, is_plain, refusal
 from aegis_core.policy.needs import Needs
 from aegis_core.policy.origin import FromFile, FromMemory, Including, Layered, Merged
+from aegis_core.policy.reading import meaning
 from aegis_core.policy.rule import ABSENT_DEFAULT, Rule
 
 if TYPE_CHECKING:
@@ -226,12 +227,12 @@ class Policy:
     def digest(self) -> str:
         """SHA-256 (hex) of what the policy means: the same for two files that differ in comments and layout only."""
         if not self._digest:
-            meaning = hashlib.sha256()
+            said = hashlib.sha256()
             for layer in self.layers:
-                meaning.update(f"\nlayer {layer.name!r}".encode())
+                said.update(f"\nlayer {layer.name!r}".encode())
                 for document in layer.documents:
-                    meaning.update(b"\n" + document.model_dump_json().encode())
-            super().__setattr__("_digest", meaning.hexdigest())
+                    said.update(b"\n" + meaning(document))
+            super().__setattr__("_digest", said.hexdigest())
         return self._digest
 
     def __setattr__(self, name: str, value: object) -> NoReturn:

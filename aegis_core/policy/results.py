@@ -7,11 +7,11 @@ What a policy file may say about them, which of them apply to a result, and in w
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from typing import TYPE_CHECKING, Any, Literal
 
 from aegis_core.policy.conditions.regex import compile_regex
+from aegis_core.policy.readers import listed, one_of, text, the, whole
+from aegis_core.policy.reading import Document, Reader, given, key
 from aegis_core.policy.screening import Contents, cut, marked, redacted, withheld
 from aegis_core.policy.trust import EVERY_TOOL, ToolMatch, ToolPattern
 from aegis_core.redact import Redactor
@@ -23,90 +23,88 @@ if TYPE_CHECKING:
 
 __all__ = ["RedactDocument", "ResultConditions", "ResultRule", "ResultRuleDocument", "screen", "withheld"]
 
-_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
-
 
 # --- what a policy file may say --------------------------------------------------------------------------------------
 
 
-def _pattern(value: object) -> object:
+def _pattern(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be an RE2 pattern (text), got {value!r}")
     compile_regex(value)
     return value
 
 
-class RedactDocument(BaseModel):
+_TEXTS = listed(text(empty=True))
+
+
+class RedactDocument(Document):
     """Secrets of your own, masked besides those every policy masks (passwords, tokens, keys, card numbers)."""
 
-    model_config = _STRICT
+    keys: tuple[str, ...] = key(_TEXTS, "Names whose values are secret, in any case style.", default=())
+    patterns: tuple[str, ...] = key(_TEXTS, "RE2 patterns whose matches are secret.", default=())
 
-    keys: tuple[str, ...] = Field((), strict=False, description="Names whose values are secret, in any case style.")
-    patterns: tuple[str, ...] = Field((), strict=False, description="RE2 patterns whose matches are secret.")
-
-    @model_validator(mode="after")
-    def _usable(self) -> RedactDocument:
+    def check_whole(self) -> None:
+        """Patterns must be patterns."""
         if self.keys or self.patterns:
             Redactor(self.keys, self.patterns)  # raises ValueError, naming the culprit
-        return self
 
 
 class ResultRedactDocument(RedactDocument):
     """What is masked in a result."""
 
-    secrets: Literal[True] = Field(
-        default=True, description="Known secrets are always masked; write it where nothing else is said."
+    secrets: Literal[True] = key(
+        one_of(True),  # noqa: FBT003 - the value itself
+        "Known secrets are always masked; write it where nothing else is said.",
+        default=True,
     )
 
 
-class ResultConditions(BaseModel):
+class ResultConditions(Document):
     """What must hold of a result for a result rule to apply. All of them must."""
 
-    model_config = _STRICT
-
-    result_matches: Annotated[str, BeforeValidator(_pattern)] | None = Field(
-        None, description="RE2 finds this pattern in a text of the result."
+    result_matches: str | None = key(
+        Reader(_pattern, {"type": "string"}), "RE2 finds this pattern in a text of the result.", default=None
     )
-    result_contains: str | None = Field(None, min_length=1, description="A text of the result contains this text.")
-    result_larger_than: int | None = Field(
-        None, ge=0, description="The result's texts are more bytes than this (UTF-8)."
+    result_contains: str | None = key(text(), "A text of the result contains this text.", default=None)
+    result_larger_than: int | None = key(
+        whole(least=0), "The result's texts are more bytes than this (UTF-8).", default=None
     )
 
-    @model_validator(mode="after")
-    def _something(self) -> ResultConditions:
-        if all(getattr(self, name) is None for name in type(self).model_fields):
+    def check_whole(self) -> None:
+        """There must be a condition."""
+        if not given(self):
             raise ValueError("conditions is empty; leave it out or name one")
-        return self
 
 
-class ResultRuleDocument(BaseModel):
+class ResultRuleDocument(Document):
     """A rule about results: which ones, and the one thing that happens to them."""
 
-    model_config = _STRICT
+    name: str = key(text(longest=200), "Names the rule on the trail; unique in the file.")
+    match: ToolMatch = key(the(ToolMatch), "Which tools' results; absent: every tool's.", default=EVERY_TOOL)
+    conditions: ResultConditions | None = key(the(ResultConditions), "What must hold of the result.", default=None)
+    redact: ResultRedactDocument | None = key(
+        the(ResultRedactDocument), "Mask secrets, and what these keys and patterns name.", default=None
+    )
+    max_bytes: int | None = key(
+        whole(least=0), "Keep this many bytes of text (UTF-8); a mark stands at the cut.", default=None
+    )
+    mark: Literal["untrusted"] | None = key(
+        one_of("untrusted"), "Put the text between marks that say it is data and no instruction.", default=None
+    )
+    block: Literal[True] | None = key(
+        one_of(True),  # noqa: FBT003 - the value itself
+        "Withhold the result; the caller gets a sentence instead.",
+        default=None,
+    )
 
-    name: str = Field(min_length=1, max_length=200, description="Names the rule on the trail; unique in the file.")
-    match: ToolMatch = Field(EVERY_TOOL, description="Which tools' results; absent: every tool's.")
-    conditions: ResultConditions | None = Field(None, description="What must hold of the result.")
-    redact: ResultRedactDocument | None = Field(
-        None, description="Mask secrets, and what these keys and patterns name."
-    )
-    max_bytes: int | None = Field(
-        None, ge=0, description="Keep this many bytes of text (UTF-8); a mark stands at the cut."
-    )
-    mark: Literal["untrusted"] | None = Field(
-        None, description="Put the text between marks that say it is data and no instruction."
-    )
-    block: Literal[True] | None = Field(None, description="Withhold the result; the caller gets a sentence instead.")
-
-    @model_validator(mode="after")
-    def _one_effect(self) -> ResultRuleDocument:
+    def check_whole(self) -> None:
+        """One thing happens to a result."""
         effects = [name for name in ("redact", "max_bytes", "mark", "block") if getattr(self, name) is not None]
         if len(effects) != 1:
             got = ", ".join(effects) or "none"
             raise ValueError(
                 f"result rule {self.name!r} must have exactly one of redact, max_bytes, mark and block, got {got}"
             )
-        return self
 
 
 # --- what it means ---------------------------------------------------------------------------------------------------

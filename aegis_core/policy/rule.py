@@ -10,6 +10,7 @@ from aegis_core.decision import Approval, Decision, Floor, RiskLevel
 from aegis_core.policy.conditions.grammar import compile_conditions
 from aegis_core.policy.conditions.session import Budget
 from aegis_core.policy.globs import match_any, parse_glob
+from aegis_core.policy.reading import meaning
 from aegis_core.policy.trust import NOBODY
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Rule:
     def digest(self) -> str:
         """Digest (hex) of what the rule means, its name included."""
         if not self._digest:
-            self._digest = hashlib.sha256(self.document.model_dump_json().encode()).hexdigest()
+            self._digest = hashlib.sha256(meaning(self.document)).hexdigest()
         return self._digest
 
     def __reduce__(self) -> tuple[object, ...]:

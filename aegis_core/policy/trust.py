@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from aegis_core.policy.arguments.verdict import Globs
+from aegis_core.policy.arguments.verdict import GLOBS
 from aegis_core.policy.globs import Glob, match_any, parse_glob
+from aegis_core.policy.readers import one_of, the
+from aegis_core.policy.reading import Document, key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,26 +19,23 @@ _MEMO_SIZE = 4_096
 _UNTRUSTED = False
 
 
-class ToolMatch(BaseModel):
+class ToolMatch(Document):
     """Which tools are meant. Both keys must match; each is a glob or a list of globs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    type: Globs = Field(_ANY, description="The tool's name, e.g. 'read_*'.")
-    target: Globs = Field(_ANY, description="The server or program the tool lives in, e.g. 'filesystem'.")
+    type: tuple[str, ...] = key(GLOBS, "The tool's name, e.g. 'read_*'.", default=_ANY)
+    target: tuple[str, ...] = key(GLOBS, "The server or program the tool lives in, e.g. 'filesystem'.", default=_ANY)
 
 
-EVERY_TOOL = ToolMatch.model_validate({})
+EVERY_TOOL = ToolMatch()
 
 
-class TrustDocument(BaseModel):
+class TrustDocument(Document):
     """What the results of some tools are worth."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    match: ToolMatch = Field(description="Which tools; both keys absent: every tool.")
-    results: Literal["trusted", "untrusted"] = Field(
-        description="Whether what they return counts as trusted for param_from; the first entry that matches decides."
+    match: ToolMatch = key(the(ToolMatch), "Which tools; both keys absent: every tool.")
+    results: Literal["trusted", "untrusted"] = key(
+        one_of("trusted", "untrusted"),
+        "Whether what they return counts as trusted for param_from; the first entry that matches decides.",
     )
 
 

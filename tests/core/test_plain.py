@@ -9,10 +9,12 @@ import uuid
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer
 
 from aegis_core.plain import plain
 from aegis_core.snapshot import freeze, has_opaque
+
+pytest.importorskip("pydantic")
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer  # noqa: E402
 
 
 class Colour(enum.Enum):

@@ -15,6 +15,7 @@ from aegis.workbench.policytest import run_test_file
 from aegis.workbench.testfile import read_test_file
 from aegis.workbench.tools import read_tools
 from aegis_core.policy.packs import FOLDER, options, pack_names, pack_path
+from aegis_core.policy.reading import given
 from aegis_core.record import Intent, Refusal
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def test_no_rule_asks_for_an_argument_that_its_tools_do_not_have(pack: str) -> N
         if rule.document.conditions is None:
             continue
         concerned = servers if rule.document.match.type == ("*",) else rule.document.match.type
-        for kind, value in rule.document.conditions.model_dump(exclude_none=True).items():
+        for kind, value in given(rule.document.conditions).items():
             for path in value if kind.startswith("param_") else ():
                 name = path.partition(".")[0].removesuffix("[]")
                 assert any(name in servers[tool] for tool in concerned), (rule.name, path)

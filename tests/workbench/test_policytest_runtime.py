@@ -11,6 +11,7 @@ from aegis import Action, Policy, Runtime
 from aegis.testing import MemoryAuditLogger, ScriptedApprovalHandler
 from aegis.workbench import testfile
 from aegis.workbench.policytest import run_test_file
+from aegis_core.policy.reading import read
 from aegis_core.record import Intent, Refusal
 
 if TYPE_CHECKING:
@@ -78,6 +79,6 @@ def test_every_call_of_any_session_is_judged_alike(tmp_path: Path, steps: list[d
         approval, rule = next(expected) if "type" in made else ("", "")
         written.append({**made, "expect": {"approval": approval, "rule": rule}} if rule else made)
     asks = sum(approval == "approve" for approval, _ in decisions)
-    document = testfile.TestDocument.model_validate({"sessions": [{"name": "s", "approvals": asks, "steps": written}]})
+    document = read(testfile.TestDocument, {"sessions": [{"name": "s", "approvals": asks, "steps": written}]})
     report = run_test_file(testfile.TestFile(tmp_path / "x", document, POLICY, {("sessions", 0): 1}))
     assert report.cases[0].misses == ()

@@ -19,7 +19,8 @@ from aegis_core.policy.arguments.verdict import MissingExtra
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aegis_core.policy.arguments.verdict import ArgumentSpec, ArgumentTest
+    from aegis_core.policy.arguments.verdict import ArgumentTest
+    from aegis_core.policy.reading import Document
 
 __all__ = [
     "ARGUMENTS",
@@ -36,7 +37,7 @@ __all__ = [
     "UrlSpec",
 ]
 
-ARGUMENTS: dict[str, tuple[type[ArgumentSpec], Callable[[Any], ArgumentTest]]] = {
+ARGUMENTS: dict[str, tuple[type[Document], Callable[[Any], ArgumentTest]]] = {
     "param_path": (PathSpec, PathCondition),
     "param_sql": (SqlSpec, SqlCondition),
     "param_url": (UrlSpec, UrlCondition),

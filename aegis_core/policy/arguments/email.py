@@ -7,20 +7,17 @@ quoted local parts, routes, encoded words) is undecided.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import BeforeValidator, Field, model_validator
-
-from aegis_core.policy.arguments.verdict import ArgumentSpec, ArgumentTest, Verdict, listed
+from aegis_core.policy.arguments.verdict import ArgumentTest, Verdict, words, words_read_by
 from aegis_core.policy.conditions.truth import all_of
+from aegis_core.policy.reading import Document, key
 
 __all__ = ["EmailCondition", "EmailSpec"]
 
 
-def _domains(value: object) -> object:
+def _domains(value: object) -> tuple[str, ...]:
     from aegis_core.policy.arguments.email_text import is_domain  # noqa: PLC0415 - patterns, compiled on use
 
-    domains = tuple(domain.lower() for domain in listed(value))
+    domains = tuple(domain.lower() for domain in words(value))
     for domain in domains:
         if not is_domain(domain):
             raise ValueError(
@@ -30,43 +27,36 @@ def _domains(value: object) -> object:
     return domains
 
 
-def _addresses(value: object) -> object:
+def _addresses(value: object) -> tuple[str, ...]:
     from aegis_core.policy.arguments.email_text import is_address  # noqa: PLC0415 - patterns, compiled on use
 
-    addresses = listed(value)
+    addresses = words(value)
     for address in addresses:
         if not is_address(address):
             raise ValueError(f"{address!r} is not a plain address; write 'name@example.com'")
     return addresses
 
 
-class EmailSpec(ArgumentSpec):
+class EmailSpec(Document):
     """Where every address in a value must belong."""
 
-    domains: Annotated[tuple[str, ...], BeforeValidator(_domains, json_schema_input_type=str | list[str])] | None = (
-        Field(
-            None,
-            description=(
-                "Domains, in any case: 'example.com' is that domain alone, '*.example.com' every domain below it and "
-                "not itself. An address belongs if its domain or the whole address is listed."
-            ),
-        )
+    domains: tuple[str, ...] | None = key(
+        words_read_by(_domains),
+        "Domains, in any case: 'example.com' is that domain alone, '*.example.com' every domain below it and not "
+        "itself. An address belongs if its domain or the whole address is listed.",
+        default=None,
     )
-    addresses: (
-        Annotated[tuple[str, ...], BeforeValidator(_addresses, json_schema_input_type=str | list[str])] | None
-    ) = Field(
-        None,
-        description=(
-            "Whole addresses. The part before the @ must be written the same; one that differs only in case, dots or "
-            "a +tag is undecided."
-        ),
+    addresses: tuple[str, ...] | None = key(
+        words_read_by(_addresses),
+        "Whole addresses. The part before the @ must be written the same; one that differs only in case, dots or a "
+        "+tag is undecided.",
+        default=None,
     )
 
-    @model_validator(mode="after")
-    def _something(self) -> EmailSpec:
+    def check_whole(self) -> None:
+        """Something must be asked of the addresses."""
         if self.domains is None and self.addresses is None:
             raise ValueError("asks nothing of the addresses; name 'domains', 'addresses' or both")
-        return self
 
 
 class EmailCondition(ArgumentTest):

@@ -11,46 +11,45 @@ import os
 import posixpath
 from typing import Literal
 
-from pydantic import Field, model_validator
-
-from aegis_core.policy.arguments.verdict import ArgumentSpec, ArgumentTest, Globs, Patterns, Verdict, Words
+from aegis_core.policy.arguments.verdict import GLOBS, WORDS, ArgumentTest, Patterns, Verdict
 from aegis_core.policy.names import fold
+from aegis_core.policy.readers import FLAG, one_of, text
+from aegis_core.policy.reading import Document, key
 
 __all__ = ["PathCondition", "PathSpec"]
 
 
-class PathSpec(ArgumentSpec):
+class PathSpec(Document):
     """What a path must satisfy: all that is given here."""
 
-    under: Words | None = Field(
-        None,
-        description=(
-            "Folders of which the path must be one or lie below one. All absolute, or all relative to the folder the "
-            "tool works in ('.' is that folder). A path that cannot be compared with them (relative with absolute) "
-            "is undecided."
-        ),
+    under: tuple[str, ...] | None = key(
+        WORDS,
+        "Folders of which the path must be one or lie below one. All absolute, or all relative to the folder the "
+        "tool works in ('.' is that folder). A path that cannot be compared with them (relative with absolute) is "
+        "undecided.",
+        default=None,
     )
-    name: Globs | None = Field(
-        None, description="Globs of which the last part of the path must match one, e.g. '*.csv'."
+    name: tuple[str, ...] | None = key(
+        GLOBS, "Globs of which the last part of the path must match one, e.g. '*.csv'.", default=None
     )
-    resolve: bool = Field(
+    resolve: bool = key(
+        FLAG,
+        "Also follow symbolic links, on this machine and at the moment of judging: only for tools that share this file "
+        "system. The path as written and the path it leads to must agree. A file may still be replaced by a link "
+        "between judging and use.",
         default=False,
-        description=(
-            "Also follow symbolic links, on this machine and at the moment of judging: only for tools that share "
-            "this file system. The path as written and the path it leads to must agree. A file may still be replaced "
-            "by a link between judging and use."
-        ),
     )
-    base: str | None = Field(
-        None, description="The absolute folder relative paths start from; without it they stay relative.", min_length=1
+    base: str | None = key(
+        text(), "The absolute folder relative paths start from; without it they stay relative.", default=None
     )
-    style: Literal["posix", "windows"] = Field(
-        "posix",
-        description="How the tool's system writes paths: '/data/x', or 'C:\\data\\x' compared without regard to case.",
+    style: Literal["posix", "windows"] = key(
+        one_of("posix", "windows"),
+        "How the tool's system writes paths: '/data/x', or 'C:\\data\\x' compared without regard to case.",
+        default="posix",
     )
 
-    @model_validator(mode="after")
-    def _coherent(self) -> PathSpec:
+    def check_whole(self) -> None:
+        """Something must be asked of the path, and folders must be comparable."""
         if self.under is None and self.name is None:
             raise ValueError("asks nothing of the path; name 'under', 'name' or both")
         from aegis_core.policy.arguments.path_text import path_problem  # noqa: PLC0415 - patterns, compiled on use
@@ -67,7 +66,6 @@ class PathSpec(ArgumentSpec):
             raise ValueError("under mixes absolute and relative folders; give a base, or use one kind")
         if self.resolve and (self.style == "windows") != (os.name == "nt"):
             raise ValueError(f"resolve follows links on this machine, whose paths are not of style {self.style!r}")
-        return self
 
 
 def _absolute(path: str, style: str) -> bool:

@@ -9,38 +9,36 @@ from __future__ import annotations
 
 import re
 
-from pydantic import Field, field_validator
-
-from aegis_core.policy.arguments.verdict import ArgumentSpec, ArgumentTest, MissingExtra, Verdict, Words
+from aegis_core.policy.arguments.verdict import ArgumentTest, MissingExtra, Verdict, words, words_read_by
 from aegis_core.policy.conditions.truth import all_of
 from aegis_core.policy.names import fold
+from aegis_core.policy.reading import Document, key
 
 __all__ = ["ShellCondition", "ShellSpec"]
 
 _PROGRAM = re.compile(r"[A-Za-z0-9_./+][A-Za-z0-9_./+\-]*")
 
 
-class ShellSpec(ArgumentSpec):
+def _programs(value: object) -> tuple[str, ...]:
+    programs = words(value)
+    for program in programs:
+        if not _PROGRAM.fullmatch(program):
+            raise ValueError(
+                f"{program!r} is not a program; write its name ('git') or path ('/usr/bin/git') without arguments"
+            )
+    return programs
+
+
+class ShellSpec(Document):
     """What a command line may run."""
 
-    programs: Words = Field(
-        description=(
-            "Programs: the first word of every command in the line must be one of them, literally. 'git' does not "
-            "cover '/tmp/git': list a path to allow a path. Only the program is judged, not its arguments, by which "
-            "many a program can be made to run another (git, tar, awk). Wrappers such as env, xargs, sudo or bash "
-            "are undecided even when listed."
-        )
+    programs: tuple[str, ...] = key(
+        words_read_by(_programs),
+        "Programs: the first word of every command in the line must be one of them, literally. 'git' does not cover "
+        "'/tmp/git': list a path to allow a path. Only the program is judged, not its arguments, by which many a "
+        "program can be made to run another (git, tar, awk). Wrappers such as env, xargs, sudo or bash are undecided "
+        "even when listed.",
     )
-
-    @field_validator("programs")
-    @classmethod
-    def _names(cls, programs: tuple[str, ...]) -> tuple[str, ...]:
-        for program in programs:
-            if not _PROGRAM.fullmatch(program):
-                raise ValueError(
-                    f"{program!r} is not a program; write its name ('git') or path ('/usr/bin/git') without arguments"
-                )
-        return programs
 
 
 class ShellCondition(ArgumentTest):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
-
-from aegis_core.policy.arguments.verdict import ArgumentSpec, ArgumentTest, Globs, MissingExtra, Verdict, Words
+from aegis_core.policy.arguments.verdict import GLOBS, ArgumentTest, MissingExtra, Verdict, words, words_read_by
 from aegis_core.policy.conditions.truth import all_of
+from aegis_core.policy.readers import FLAG, one_of
+from aegis_core.policy.reading import Document, key
 
 if TYPE_CHECKING:
     from aegis_core.policy.arguments.sql_tree import Reading
@@ -28,62 +28,55 @@ _STATEMENTS = (
 )
 
 
-class SqlSpec(ArgumentSpec):
+def _statements(value: object) -> tuple[str, ...]:
+    kinds = tuple(kind.lower() for kind in words(value))
+    for kind in kinds:
+        if kind not in _STATEMENTS:
+            raise ValueError(f"{kind!r} is not a kind of statement; use one of {', '.join(_STATEMENTS)}")
+    return kinds
+
+
+class SqlSpec(Document):
     """What an SQL text must satisfy: all that is given here."""
 
-    dialect: Dialect | None = Field(
-        None,
-        description=(
-            f"The database: {', '.join(get_args(Dialect))}. Without it, a text that these read differently (double "
-            "quotes, backticks, brackets, '#', '--' without a space) is undecided, and few functions are known."
-        ),
+    dialect: Dialect | None = key(
+        one_of(*get_args(Dialect)),
+        f"The database: {', '.join(get_args(Dialect))}. Without it, a text that these read differently (double quotes, "
+        "backticks, brackets, '#', '--' without a space) is undecided, and few functions are known.",
+        default=None,
     )
-    statements: Words | None = Field(
-        None,
-        description=(
-            f"Kinds of statement, of which every one in the text must be: {', '.join(_STATEMENTS)}. Nested ones count: "
-            "INSERT ... SELECT is both, and so is a DELETE inside WITH. SELECT INTO is also create; FOR UPDATE, FOR "
-            "SHARE and upserts are also update; REPLACE is also delete."
-        ),
+    statements: tuple[str, ...] | None = key(
+        words_read_by(_statements),
+        f"Kinds of statement, of which every one in the text must be: {', '.join(_STATEMENTS)}. Nested ones count: "
+        "INSERT ... SELECT is both, and so is a DELETE inside WITH. SELECT INTO is also create; FOR UPDATE, FOR SHARE "
+        "and upserts are also update; REPLACE is also delete.",
+        default=None,
     )
-    tables: Globs | None = Field(
-        None,
-        description=(
-            "Globs for tables, of which every one in the text must match one; part by part, so 'sales.*' is every "
-            "table of that schema, and '*' alone is any. 'orders' does not cover 'other.orders': where only one of the "
-            "two names a schema it is undecided. A text that names no table is false."
-        ),
+    tables: tuple[str, ...] | None = key(
+        GLOBS,
+        "Globs for tables, of which every one in the text must match one; part by part, so 'sales.*' is every table of "
+        "that schema, and '*' alone is any. 'orders' does not cover 'other.orders': where only one of the two names a "
+        "schema it is undecided. A text that names no table is false.",
+        default=None,
     )
-    functions: Globs | None = Field(
-        None,
-        description=(
-            "Globs for the functions this rule vouches for, qualified if the text qualifies them. A text that calls "
-            "any other is undecided. Without this, well-known functions that only compute are vouched for. Use it to "
-            "allow functions, not to look for them."
-        ),
+    functions: tuple[str, ...] | None = key(
+        GLOBS,
+        "Globs for the functions this rule vouches for, qualified if the text qualifies them. A text that calls any "
+        "other is undecided. Without this, well-known functions that only compute are vouched for. Use it to allow "
+        "functions, not to look for them.",
+        default=None,
     )
-    where_required: bool = Field(
+    where_required: bool = key(
+        FLAG,
+        "Every UPDATE and DELETE must have a WHERE. One that does not plainly compare a column (WHERE 1=1, or such a "
+        "side of an OR) is undecided, and so is MERGE; TRUNCATE is a DELETE without.",
         default=False,
-        description=(
-            "Every UPDATE and DELETE must have a WHERE. One that does not plainly compare a column (WHERE 1=1, or such "
-            "a side of an OR) is undecided, and so is MERGE; TRUNCATE is a DELETE without."
-        ),
     )
 
-    @field_validator("statements")
-    @classmethod
-    def _known(cls, statements: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        lowered = tuple(kind.lower() for kind in statements or ())
-        for kind in lowered:
-            if kind not in _STATEMENTS:
-                raise ValueError(f"{kind!r} is not a kind of statement; use one of {', '.join(_STATEMENTS)}")
-        return lowered or None
-
-    @model_validator(mode="after")
-    def _something(self) -> SqlSpec:
+    def check_whole(self) -> None:
+        """Something must be asked of the SQL."""
         if self.statements is None and self.tables is None and not self.where_required:
             raise ValueError("asks nothing of the SQL; name 'statements', 'tables' or 'where_required'")
-        return self
 
 
 class SqlCondition(ArgumentTest):

@@ -7,19 +7,19 @@ them understands (userinfo, backslashes, white space, decimal IP addresses, perc
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import BeforeValidator, Field, model_validator
+from typing import TYPE_CHECKING
 
 from aegis_core.policy.arguments.verdict import (
-    ArgumentSpec,
+    GLOBS,
     ArgumentTest,
-    Globs,
     MissingExtra,
     Patterns,
     Verdict,
-    listed,
+    words,
+    words_read_by,
 )
+from aegis_core.policy.readers import FLAG
+from aegis_core.policy.reading import Document, Reader, given, key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,10 +31,10 @@ __all__ = ["UrlCondition", "UrlSpec"]
 _DEFAULT_PORTS = {"ftp": 21, "http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
-def _hosts(value: object) -> object:
+def _hosts(value: object) -> tuple[str, ...]:
     from aegis_core.policy.arguments.url_hosts import is_listable  # noqa: PLC0415 - patterns, compiled on use
 
-    hosts = tuple(host.lower() for host in listed(value))
+    hosts = tuple(host.lower() for host in words(value))
     for host in hosts:
         if not is_listable(host):
             raise ValueError(
@@ -44,15 +44,15 @@ def _hosts(value: object) -> object:
     return hosts
 
 
-def _schemes(value: object) -> object:
-    schemes = tuple(scheme.lower() for scheme in listed(value))
+def _schemes(value: object) -> tuple[str, ...]:
+    schemes = tuple(scheme.lower() for scheme in words(value))
     for scheme in schemes:
         if not re.fullmatch(r"[a-z][a-z0-9+.\-]*", scheme):
             raise ValueError(f"{scheme!r} is not a scheme; write 'https', without ':' or '//'")
     return schemes
 
 
-def _ports(value: object) -> object:
+def _ports(value: object) -> tuple[int, ...]:
     ports = [value] if isinstance(value, int) else value
     if not isinstance(ports, list | tuple) or not ports:
         raise ValueError(f"must be a port or a non-empty list of ports, got {value!r}")
@@ -62,46 +62,43 @@ def _ports(value: object) -> object:
     return tuple(ports)
 
 
-_Texts = str | list[str]
+_PORT = {"type": "integer"}
+_PORTS = Reader(_ports, {"anyOf": [_PORT, {"items": _PORT, "type": "array", "minItems": 1}]})
 
 
-class UrlSpec(ArgumentSpec):
+class UrlSpec(Document):
     """What a URL must satisfy: all that is given here. Its query and fragment are not judged."""
 
-    schemes: Annotated[tuple[str, ...], BeforeValidator(_schemes, json_schema_input_type=_Texts)] | None = Field(
-        None, description="Schemes, e.g. https. Without them, one that is not http, https, ws, wss or ftp is undecided."
+    schemes: tuple[str, ...] | None = key(
+        words_read_by(_schemes),
+        "Schemes, e.g. https. Without them, one that is not http, https, ws, wss or ftp is undecided.",
+        default=None,
     )
-    hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts, json_schema_input_type=_Texts)] | None = Field(
-        None,
-        description=(
-            "Hosts, in any case: 'example.com' is that host alone, '*.example.com' every host below it and not "
-            "itself, '*' any. IP addresses are compared as addresses."
-        ),
+    hosts: tuple[str, ...] | None = key(
+        words_read_by(_hosts),
+        "Hosts, in any case: 'example.com' is that host alone, '*.example.com' every host below it and not itself, '*' "
+        "any. IP addresses are compared as addresses.",
+        default=None,
     )
-    ports: Annotated[tuple[int, ...], BeforeValidator(_ports, json_schema_input_type=int | list[int])] | None = Field(
-        None, description="Ports; a URL without one has its scheme's."
+    ports: tuple[int, ...] | None = key(_PORTS, "Ports; a URL without one has its scheme's.", default=None)
+    paths: tuple[str, ...] | None = key(
+        GLOBS,
+        "Globs of which the path must match one; '*' also matches '/'. A path that servers read differently ('..' or "
+        "empty segments, ';', encoded ASCII characters) is undecided.",
+        default=None,
     )
-    paths: Globs | None = Field(
-        None,
-        description=(
-            "Globs of which the path must match one; '*' also matches '/'. A path that servers read differently "
-            "('..' or empty segments, ';', encoded ASCII characters) is undecided."
-        ),
-    )
-    private: bool | None = Field(
-        None,
-        description=(
-            "false: the host must be public. true: it must not be: a loopback, private, link-local, multicast or "
-            "reserved address, or a name like localhost or *.internal. Public names are not resolved, so one that "
-            "resolves to a private address passes as public."
-        ),
+    private: bool | None = key(
+        FLAG,
+        "false: the host must be public. true: it must not be: a loopback, private, link-local, multicast or reserved "
+        "address, or a name like localhost or *.internal. Public names are not resolved, so one that resolves to a "
+        "private address passes as public.",
+        default=None,
     )
 
-    @model_validator(mode="after")
-    def _something(self) -> UrlSpec:
-        if not any(getattr(self, key) is not None for key in type(self).model_fields):
+    def check_whole(self) -> None:
+        """Something must be asked of the URL."""
+        if not given(self):
             raise ValueError("asks nothing of the URL; name 'schemes', 'hosts', 'ports', 'paths' or 'private'")
-        return self
 
 
 class UrlCondition(ArgumentTest):
@@ -146,7 +143,7 @@ class UrlCondition(ArgumentTest):
         }
         # The scheme is always looked at: the host of a javascript: URL says nothing about where it leads.
         self._checks = tuple(
-            check for key, check in checks.items() if key == "schemes" or getattr(spec, key) is not None
+            check for name, check in checks.items() if name == "schemes" or getattr(spec, name) is not None
         )
 
     def _look(self, value: str) -> Verdict:

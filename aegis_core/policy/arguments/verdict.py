@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Annotated, ClassVar, cast
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from aegis_core.policy.globs import glob_problem, parse_glob
 from aegis_core.policy.names import fold
+from aegis_core.policy.reading import Reader
 from aegis_core.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["ArgumentSpec", "ArgumentTest", "Globs", "MissingExtra", "Patterns", "Verdict", "Words", "listed"]
+__all__ = ["GLOBS", "WORDS", "ArgumentTest", "MissingExtra", "Patterns", "Verdict", "words", "words_read_by"]
 
 Verdict = tuple[bool | None, str, str]
 """The answer, the reason, and a detail of the value that illustrates it (shown shortened), or ``""``."""
@@ -34,41 +33,39 @@ class MissingExtra(Exception):  # noqa: N818 - it says what is missing, and beco
         self.extra = extra
 
 
-def listed(value: object) -> tuple[str, ...]:
+def words(value: object) -> tuple[str, ...]:
     """A text, or a list of texts, as a tuple.
 
     Raises:
         ValueError: If it is neither, or empty.
     """
-    words = [value] if isinstance(value, str) else value
-    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, list | tuple) or not all(isinstance(word, str) for word in found):
         raise ValueError(f"must be text or a list of texts, got {value!r}")
-    if not words:
+    if not found:
         raise ValueError("is an empty list and could never hold; name at least one, or leave the key out")
-    if "" in words:
+    if "" in found:
         raise ValueError("must not contain an empty text")
-    return tuple(cast("list[str]", words))
+    return tuple(cast("list[str]", found))
 
 
 def _globs(value: object) -> tuple[str, ...]:
-    words = listed(value)
-    for word in words:
+    found = words(value)
+    for word in found:
         if problem := glob_problem(word):
             raise ValueError(f"pattern {word!r} {problem}")
-    return words
+    return found
 
 
-Words = Annotated[tuple[str, ...], BeforeValidator(listed, json_schema_input_type=str | list[str])]
-"""A text or a non-empty list of texts in a policy file; always a tuple afterwards."""
+def words_read_by(reads: Callable[[object], tuple[str, ...]]) -> Reader:
+    """A reader of a text or a non-empty list of texts; always a tuple afterwards."""
+    one = {"type": "string"}
+    return Reader(reads, {"anyOf": [one, {"items": one, "type": "array", "minItems": 1}]})
 
-Globs = Annotated[tuple[str, ...], BeforeValidator(_globs, json_schema_input_type=str | list[str])]
-"""The same, each a glob pattern."""
 
-
-class ArgumentSpec(BaseModel):
-    """What a policy says about an argument."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+WORDS = words_read_by(words)
+GLOBS = words_read_by(_globs)
+"""Words, each a glob pattern."""
 
 
 class Patterns:

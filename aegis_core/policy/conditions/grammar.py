@@ -5,32 +5,25 @@ from __future__ import annotations
 import math
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from typing import TYPE_CHECKING, Any
 
 from aegis_core.policy.arguments import ARGUMENTS, EmailSpec, MissingExtra, PathSpec, ShellSpec, SqlSpec, UrlSpec
 from aegis_core.policy.conditions.clock import TimeWindow, Until, load_timezone, parse_clock, parse_moment
 from aegis_core.policy.conditions.comparisons import COMPARISONS
 from aegis_core.policy.conditions.params import ParamCondition, ParamNames
 from aegis_core.policy.conditions.regex import compile_regex
-from aegis_core.policy.conditions.session import After, CallsDocument, ParamFrom, Sources
+from aegis_core.policy.conditions.session import SOURCES, After, CallsDocument, ParamFrom
+from aegis_core.policy.readers import any_case, mapped, the
+from aegis_core.policy.reading import Document, Reader, given, key, read
 from aegis_core.policy.trust import NOBODY, ToolMatch, ToolPattern
 from aegis_core.policy.wording import shown
 from aegis_core.snapshot import FrozenDict, FrozenList
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from aegis_core.policy.conditions.comparisons import ValueTest
-    from aegis_core.policy.conditions.session import Budget
+    from aegis_core.policy.conditions.session import Budget, Source
     from aegis_core.policy.conditions.truth import Condition
     from aegis_core.policy.trust import Trust
 
@@ -41,9 +34,12 @@ _DAYS = {name: number for number, day in enumerate(_DAY_NAMES, 1) for name in (d
 _ONE_ELEMENT = re.compile(r"\[[0-9]+\]\Z")
 _DEEPEST = 50
 _LARGEST = 2**1024  # where floats end
+_WINDOW = {"time_after", "time_before", "weekdays"}
+_PATH_PATTERN = r"^(?!.*\[[0-9]+\](\.|$))[^.]*[^.\[\]][^.]*(\.[^.]*[^.\[\]][^.]*)*$"
+_MOMENT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T.*(Z|[+-][0-9]{2}:?[0-9]{2})$"
 
 
-def _weekdays(value: object) -> object:
+def _weekdays(value: object) -> tuple[int, ...]:
     days: object = [value] if isinstance(value, str | int) else value
     if not isinstance(days, list | tuple) or not days:
         raise ValueError(f"must be a list of days, 1-7 (1 is Monday) or mon-sun, got {shown(value)}")
@@ -60,34 +56,34 @@ def _range_hint(day: object) -> str:
     return "; write the days of a range out: [mon, tue, wed]" if isinstance(day, str) and "-" in day else ""
 
 
-def _clock(value: object) -> object:
+def _clock(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f'must be "HH:MM" in quotes, got {shown(value)}')
     parse_clock(value)
     return value
 
 
-def _moment(value: object) -> object:
+def _moment(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f'must be a time with its zone in quotes, such as "2026-12-24T18:00:00Z", got {shown(value)}')
     parse_moment(value)
     return value
 
 
-def _param_names(value: object) -> object:
+def _param_names(value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
         raise ValueError(f"must be a list of parameters' names, got {shown(value)}")
     return tuple(_plain(name) for name in value)
 
 
-def _zone(value: object) -> object:
+def _zone(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be an IANA time zone name, got {shown(value)}")
     load_timezone(value)
     return value
 
 
-def _path(value: object) -> object:
+def _path(value: object) -> Any:
     if not isinstance(value, str) or any(part in ("", "[]") for part in value.split(".")):
         raise ValueError(f"{shown(value)} is not a parameter path; write 'name', 'name.inner' or 'names[].inner'")
     if any(map(_ONE_ELEMENT.search, value.split("."))):
@@ -95,26 +91,26 @@ def _path(value: object) -> object:
     return _plain(value)
 
 
-def _pattern(value: object) -> object:
+def _pattern(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be an RE2 pattern (text), got {shown(value)}")
     compile_regex(value)
     return value
 
 
-def _orderable(value: object) -> object:
+def _orderable(value: object) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"must be a number or text to compare with, got {shown(value)}")
     return _plain(value)
 
 
-def _expected(value: object) -> object:
+def _expected(value: object) -> Any:
     if value is None:
         raise ValueError("is empty, and null never holds: an absent or null parameter makes the condition false")
     return _plain(value)
 
 
-def _choices(value: object) -> object:
+def _choices(value: object) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple) or not value:
         raise ValueError(f"must be a list of at least one value, got {shown(value)}")
     if any(choice is None for choice in value):
@@ -161,115 +157,144 @@ def _argument(kind: str, spec: Any) -> ValueTest:
     return test
 
 
-def _usable(kind: str) -> AfterValidator:
-    """A condition whose parser is not installed is an error of the file, not of the first call."""
+PARAM = Reader(_path, {"type": "string"})
+CLOCK = Reader(_clock, {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"})
+_SOMETHING = {"not": {"type": "null"}}
+_EXPECTED = Reader(_expected, _SOMETHING)
+_ORDERABLE = Reader(_orderable, {"anyOf": [{"type": "integer"}, {"type": "number"}, {"type": "string"}]})
+_WEEKDAY = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": 7},
+        {"enum": list(_DAYS)},
+        {"type": "string", "pattern": f"^({'|'.join(map(any_case, _DAYS))})$"},
+    ]
+}
 
-    def check(spec: Any) -> Any:
+
+def _given(reader: Reader) -> Reader:
+    """A value that is not empty."""
+
+    def reads(value: object) -> Any:
+        if isinstance(value, dict | list | tuple) and not value:
+            raise ValueError("is empty; give it a value or leave it out")
+        return reader.read(value)
+
+    return Reader(reads, reader.schema)
+
+
+def _per_param(item: Reader) -> Reader:
+    """Something about each of some parameters."""
+    about = mapped(PARAM, item, lambda found: FrozenDict({name: found[name] for name in sorted(found)}))
+    names = {"minProperties": 1, "propertyNames": {"pattern": _PATH_PATTERN}}
+    return Reader(_given(about).read, {"type": "object", "additionalProperties": item.schema, **names})
+
+
+def _argument_of(kind: str) -> Reader:
+    """A condition whose parser is not installed is an error of the file, not of the first call."""
+    model = ARGUMENTS[kind][0]
+
+    def reads(value: object) -> Document:
+        spec = read(model, value)
         try:
             _argument(kind, spec)
         except MissingExtra as missing:
             raise ValueError(str(missing)) from None
         return spec
 
-    return AfterValidator(check)
+    return _per_param(Reader(reads, model))
 
 
-Param = Annotated[str, BeforeValidator(_path)]
-Clock = Annotated[str, BeforeValidator(_clock)]
-Orderable = Annotated[int | float | str, BeforeValidator(_orderable)]
-
-
-class Conditions(BaseModel):
+class Conditions(Document):
     """What must hold, besides the match, for a rule to decide. All of them must."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    param_eq: Mapping[str, Any] | None = key(
+        _per_param(_EXPECTED), "The parameter equals this value; 1 is not '1'.", default=None
+    )
+    param_gt: Mapping[str, int | float | str] | None = key(
+        _per_param(_ORDERABLE), "The parameter is greater than this number (or text).", default=None
+    )
+    param_gte: Mapping[str, int | float | str] | None = key(
+        _per_param(_ORDERABLE), "The parameter is at least this.", default=None
+    )
+    param_lt: Mapping[str, int | float | str] | None = key(
+        _per_param(_ORDERABLE), "The parameter is less than this.", default=None
+    )
+    param_lte: Mapping[str, int | float | str] | None = key(
+        _per_param(_ORDERABLE), "The parameter is at most this.", default=None
+    )
+    param_in: Mapping[str, tuple[Any, ...]] | None = key(
+        _per_param(Reader(_choices, {"type": "array", "minItems": 1, "items": _SOMETHING})),
+        "The parameter is one of these values.",
+        default=None,
+    )
+    param_contains: Mapping[str, Any] | None = key(
+        _per_param(_EXPECTED), "The text contains this text, or the list this element.", default=None
+    )
+    param_matches: Mapping[str, str] | None = key(
+        _per_param(Reader(_pattern, {"type": "string"})), "RE2 finds this pattern anywhere in the text.", default=None
+    )
+    param_path: Mapping[str, PathSpec] | None = key(
+        _argument_of("param_path"), "The parameter is a path, and lies where this says.", default=None
+    )
+    param_sql: Mapping[str, SqlSpec] | None = key(
+        _argument_of("param_sql"), "The parameter is SQL, and does no more than this says.", default=None
+    )
+    param_url: Mapping[str, UrlSpec] | None = key(
+        _argument_of("param_url"), "The parameter is a URL, and leads where this says.", default=None
+    )
+    param_shell: Mapping[str, ShellSpec] | None = key(
+        _argument_of("param_shell"), "The parameter is a shell command, and runs what this says.", default=None
+    )
+    param_email: Mapping[str, EmailSpec] | None = key(
+        _argument_of("param_email"),
+        "The parameter holds e-mail addresses, and all of them are what this says.",
+        default=None,
+    )
+    time_after: str | None = key(CLOCK, "Not before this time of day, HH:MM (inclusive).", default=None)
+    time_before: str | None = key(CLOCK, "Before this time of day, HH:MM (exclusive).", default=None)
+    weekdays: tuple[int, ...] | None = key(
+        _given(Reader(_weekdays, {"anyOf": [_WEEKDAY, {"type": "array", "minItems": 1, "items": _WEEKDAY}]})),
+        "Days the window begins on: 1-7 (1 is Monday) or mon-sun.",
+        default=None,
+    )
+    timezone: str | None = key(Reader(_zone, {"type": "string"}), "IANA name; default UTC.", default=None)
+    until: str | None = key(
+        Reader(_moment, {"type": "string", "pattern": _MOMENT_PATTERN}),
+        "Before this point in time, ISO 8601 with a zone: the rule ends by itself.",
+        default=None,
+    )
+    param_names: tuple[str, ...] | None = key(
+        Reader(_param_names, {"type": "array", "items": {"type": "string"}}),
+        "The call has no parameters but these; an empty list: it has none.",
+        default=None,
+    )
+    after: ToolMatch | None = key(
+        _given(the(ToolMatch)), "Such a call was begun in the session before this one.", default=None
+    )
+    calls: CallsDocument | None = key(
+        _given(the(CallsDocument)),
+        "A budget: past so many calls the rule no longer applies. Only on rules with approval auto.",
+        default=None,
+    )
+    param_from: Mapping[str, tuple[Source, ...]] | None = key(
+        _per_param(SOURCES),
+        "The value was stated by the user, or returned by a tool that `trust` names: [user, trusted].",
+        default=None,
+    )
 
-    param_eq: dict[Param, Annotated[Any, BeforeValidator(_expected)]] | None = Field(
-        None, description="The parameter equals this value; 1 is not '1'."
-    )
-    param_gt: dict[Param, Orderable] | None = Field(
-        None, description="The parameter is greater than this number (or text)."
-    )
-    param_gte: dict[Param, Orderable] | None = Field(None, description="The parameter is at least this.")
-    param_lt: dict[Param, Orderable] | None = Field(None, description="The parameter is less than this.")
-    param_lte: dict[Param, Orderable] | None = Field(None, description="The parameter is at most this.")
-    param_in: (
-        dict[Param, Annotated[tuple[Any, ...], BeforeValidator(_choices, json_schema_input_type=list[Any])]] | None
-    ) = Field(None, description="The parameter is one of these values.")
-    param_contains: dict[Param, Annotated[Any, BeforeValidator(_expected)]] | None = Field(
-        None, description="The text contains this text, or the list this element."
-    )
-    param_matches: dict[Param, Annotated[str, BeforeValidator(_pattern)]] | None = Field(
-        None, description="RE2 finds this pattern anywhere in the text."
-    )
-    param_path: dict[Param, Annotated[PathSpec, _usable("param_path")]] | None = Field(
-        None, description="The parameter is a path, and lies where this says."
-    )
-    param_sql: dict[Param, Annotated[SqlSpec, _usable("param_sql")]] | None = Field(
-        None, description="The parameter is SQL, and does no more than this says."
-    )
-    param_url: dict[Param, Annotated[UrlSpec, _usable("param_url")]] | None = Field(
-        None, description="The parameter is a URL, and leads where this says."
-    )
-    param_shell: dict[Param, Annotated[ShellSpec, _usable("param_shell")]] | None = Field(
-        None, description="The parameter is a shell command, and runs what this says."
-    )
-    param_email: dict[Param, Annotated[EmailSpec, _usable("param_email")]] | None = Field(
-        None, description="The parameter holds e-mail addresses, and all of them are what this says."
-    )
-    time_after: Clock | None = Field(None, description="Not before this time of day, HH:MM (inclusive).")
-    time_before: Clock | None = Field(None, description="Before this time of day, HH:MM (exclusive).")
-    weekdays: Annotated[tuple[int, ...], BeforeValidator(_weekdays, json_schema_input_type=list[int | str])] | None = (
-        Field(None, description="Days the window begins on: 1-7 (1 is Monday) or mon-sun.")
-    )
-    timezone: Annotated[str, BeforeValidator(_zone)] | None = Field(None, description="IANA name; default UTC.")
-    until: Annotated[str, BeforeValidator(_moment)] | None = Field(
-        None, description="Before this point in time, ISO 8601 with a zone: the rule ends by itself."
-    )
-    param_names: Annotated[tuple[str, ...], BeforeValidator(_param_names, json_schema_input_type=list[str])] | None = (
-        Field(None, description="The call has no parameters but these; an empty list: it has none.")
-    )
-    after: ToolMatch | None = Field(None, description="Such a call was begun in the session before this one.")
-    calls: CallsDocument | None = Field(
-        None, description="A budget: past so many calls the rule no longer applies. Only on rules with approval auto."
-    )
-    param_from: dict[Param, Sources] | None = Field(
-        None, description="The value was stated by the user, or returned by a tool that `trust` names: [user, trusted]."
-    )
-
-    @field_validator("*", mode="before")
     @classmethod
-    def _given(cls, value: object, info: ValidationInfo) -> object:
-        empty = isinstance(value, dict | list | tuple) and not value and info.field_name != "param_names"
-        if value is None or empty:
-            raise ValueError("is empty; give it a value or leave it out")
-        return value
+    def check_related(cls, data: Mapping[str, Any], fit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """A window must not be empty, and a time zone needs one."""
+        before = fit.get("time_before")
+        if before is not None and before == fit.get("time_after"):
+            yield "time_before", "is the same as time_after: the window is empty; leave both out for the whole day"
+        if "timezone" in fit and data.keys().isdisjoint(_WINDOW):
+            yield "timezone", "means nothing without time_after, time_before or weekdays; remove it"
 
-    @field_validator("*", mode="after")
-    @classmethod
-    def _frozen(cls, value: object) -> object:
-        return FrozenDict({key: value[key] for key in sorted(value)}) if isinstance(value, dict) else value
-
-    @field_validator("time_before", mode="after")
-    @classmethod
-    def _window(cls, value: str, info: ValidationInfo) -> str:
-        if value == info.data.get("time_after"):
-            raise ValueError("is the same as time_after: the window is empty; leave both out for the whole day")
-        return value
-
-    @field_validator("timezone", mode="after")
-    @classmethod
-    def _zone_of_a_window(cls, value: str, info: ValidationInfo) -> str:
-        # A key with a problem of its own is not in the data, and not None.
-        if all(info.data.get(name, name) is None for name in ("time_after", "time_before", "weekdays")):
-            raise ValueError("means nothing without time_after, time_before or weekdays; remove it")
-        return value
-
-    @model_validator(mode="after")
-    def _something(self) -> Conditions:
-        if not self.model_fields_set:
+    def check_whole(self) -> None:
+        """There must be a condition."""
+        if not given(self):
             raise ValueError("is empty; leave it out or name a condition")
-        return self
 
 
 def compile_conditions(
@@ -285,7 +310,7 @@ def compile_conditions(
     compiled: list[Condition] = []
     if conditions.after is not None:
         compiled.append(After(ToolPattern.of(conditions.after)))
-    if {"time_after", "time_before", "weekdays"} & conditions.model_fields_set:
+    if not _WINDOW.isdisjoint(given(conditions)):
         compiled.append(_time_window(conditions))
     if conditions.until is not None:
         compiled.append(Until(conditions.until))

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from aegis_core.decision import Reservation
 from aegis_core.policy.conditions.params import ParamCondition
 from aegis_core.policy.conditions.truth import Finding
+from aegis_core.policy.readers import one_of, whole
+from aegis_core.policy.reading import Document, Reader, key
 
 if TYPE_CHECKING:
     from aegis_core.action import Action
     from aegis_core.policy.conditions.truth import Context
     from aegis_core.policy.trust import ToolPattern, Trust
 
-__all__ = ["After", "Budget", "CallsDocument", "ParamFrom", "SessionView", "Source", "Sources"]
+__all__ = ["SOURCES", "After", "Budget", "CallsDocument", "ParamFrom", "SessionView", "Source"]
 
 Source = Literal["user", "trusted"]
 
@@ -44,14 +44,15 @@ class SessionView(Protocol):
 # --- param_from ------------------------------------------------------------------------------------------------------
 
 
-def _sources(value: object) -> object:
+def _sources(value: object) -> tuple[str, ...]:
     named = [value] if isinstance(value, str) else value
-    if not isinstance(named, list | tuple) or not named or not set(named) <= {"user", "trusted"}:
+    if not isinstance(named, list | tuple) or not named or any(name not in ("user", "trusted") for name in named):
         raise ValueError(f"must be a list of user, trusted or both, got {value!r}")
     return tuple(sorted(set(named)))
 
 
-Sources = Annotated[tuple[Source, ...], BeforeValidator(_sources, json_schema_input_type=Source | list[Source])]
+_SOURCE = {"type": "string", "enum": ["user", "trusted"]}
+SOURCES = Reader(_sources, {"anyOf": [_SOURCE, {"items": _SOURCE, "type": "array", "minItems": 1}]})
 """Where a value may have come from."""
 
 
@@ -173,7 +174,7 @@ _LONGEST = 366 * 86400
 _MEMO_SIZE = 1_024
 
 
-def _window(value: object) -> object:
+def _window(value: object) -> int:
     match = _DURATION.match(value) if isinstance(value, str) else None
     seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
     if not 0 < seconds <= _LONGEST:
@@ -181,17 +182,18 @@ def _window(value: object) -> object:
     return seconds
 
 
-class CallsDocument(BaseModel):
+class CallsDocument(Document):
     """A budget: how many calls the rule lets through within a window of time."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    max: int = Field(ge=1, description="Calls within the window; past them the rule no longer applies.")
-    per: Annotated[int, BeforeValidator(_window, json_schema_input_type=str)] = Field(
-        description="The window, sliding: 30s, 15m, 1h, 7d."
+    max: int = key(whole(least=1), "Calls within the window; past them the rule no longer applies.")
+    per: int = key(
+        Reader(_window, {"type": "string", "pattern": "^[1-9][0-9]{0,8}[smhd]$"}),
+        "The window, sliding: 30s, 15m, 1h, 7d.",
     )
-    by: Literal["session", "agent", "user", "rule"] = Field(
-        "rule", description="Counted for each session, agent or user; or for all calls together (rule)."
+    by: Literal["session", "agent", "user", "rule"] = key(
+        one_of("session", "agent", "user", "rule"),
+        "Counted for each session, agent or user; or for all calls together (rule).",
+        default="rule",
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_core.policy.globs import match_any, parse_glob
 from aegis_core.policy.reach import possible
+from aegis_core.policy.reading import given
 from aegis_core.policy.wording import close_to
 from aegis_core.text import visible
 
@@ -97,8 +98,7 @@ def _looked_at(rule: Rule) -> list[str]:
     if conditions is None:
         return []
     found: dict[str, None] = {}
-    for name in type(conditions).model_fields:
-        value = getattr(conditions, name)
+    for name, value in given(conditions).items():
         if name.startswith("param_") and isinstance(value, dict):
             found.update(dict.fromkeys(path.split(".")[0].partition("[")[0] for path in value))
     return list(found)

@@ -1,5 +1,6 @@
 """Everything wrong with a policy is listed, in words, in its place."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_core.errors import PolicyError, Problem
-from aegis_core.policy.document import PolicyDocument
+from aegis_core.policy.conditions.grammar import Conditions
+from aegis_core.policy.document import PolicyDocument, RuleDocument
 from aegis_core.policy.policy import Policy
+from aegis_core.policy.reading import keys_of
+from aegis_core.policy.results import ResultRuleDocument
 from tests.core.policy.strategies import examples, policies
 
 
@@ -280,13 +284,6 @@ def test_a_value_without_end_is_cut_in_messages():
     assert len(problem.message) < 200
 
 
-def test_editors_get_a_json_schema():
-    schema = PolicyDocument.model_json_schema()
-    assert schema["additionalProperties"] is False
-    assert set(schema["required"]) == {"version"}
-    assert schema["$defs"]["RuleDocument"]["properties"]["approval"]["enum"] == ["auto", "approve", "block"]
-
-
 @examples(60)
 @given(data=policies(most=3), where=st.data())
 def test_a_key_that_does_not_belong_is_found_at_every_level(data: dict[str, Any], where: st.DataObject):
@@ -301,3 +298,28 @@ def test_a_key_that_does_not_belong_is_found_at_every_level(data: dict[str, Any]
     chosen["surprise"] = 1
     with pytest.raises(PolicyError, match="unknown key 'surprise'"):
         Policy.from_dict(data)
+
+
+ODD: tuple[Any, ...] = (
+    *(None, 1, 1.5, True, "x", "", b"x", {1}, object(), float("nan"), float("inf"), 10**400, "\ud800"),
+    *([], [[]], [["a"]], [{}], [None], [True], {}, {1: 1}, {"a": {}}, {"a": [["a"]]}, {"a": None}, {"a": "\ud800"}),
+    *({"under": [["a"]]}, {"x": {"under": "\ud800"}}, {"x": {"statements": [1]}}, {"x": {"dialect": []}}),
+)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_whatever_stands_at_a_key_gives_a_policy_or_a_policy_error(odd: Any):
+    def tried(data: Any) -> None:
+        with contextlib.suppress(PolicyError):
+            assert Policy.from_dict(data).digest
+
+    for key in keys_of(PolicyDocument):
+        tried({"version": "1", key: odd})
+        tried({"version": "1", key: [odd]})
+    for key in keys_of(RuleDocument):
+        tried({"version": "1", "rules": [{"name": "a", "approval": "auto", key: odd}]})
+    for key in keys_of(Conditions):
+        for value in (odd, {"p": odd}, {"p": [odd]}):
+            tried({"version": "1", "rules": [{"name": "a", "approval": "auto", "conditions": {key: value}}]})
+    for key in keys_of(ResultRuleDocument):
+        tried({"version": "1", "results": [{"name": "a", key: odd}]})

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from aegis_core.policy.reading import read
 from aegis_core.policy.trust import ToolMatch, ToolPattern, Trust, TrustDocument
 from aegis_core.session.state import MAX_CALLS, MAX_ORIGINS, MAX_TEXT, SessionState
 
@@ -13,7 +14,7 @@ def trusting(*types: str) -> Trust:
 
 
 def trust(*entries: tuple[str, str]) -> Trust:
-    return Trust(TrustDocument.model_validate({"match": {"type": name}, "results": worth}) for name, worth in entries)
+    return Trust(read(TrustDocument, {"match": {"type": name}, "results": worth}) for name, worth in entries)
 
 
 def calls(tool: str, target: str = "*") -> ToolPattern:

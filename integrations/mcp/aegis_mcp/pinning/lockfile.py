@@ -15,11 +15,12 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from aegis_core.errors import AegisError
+from aegis_core.policy.readers import ANYTHING, mapped, text, the
+from aegis_core.policy.reading import Document, Reader, Unfit, key, read
+from aegis_core.policy.wording import shown
 from aegis_core.portability import Turns, sync_data, sync_folder
 from aegis_core.text import visible
 from aegis_mcp.pinning.definition import Definition
@@ -37,17 +38,41 @@ Tools = Mapping[str, Definition]
 """Accepted definitions by tool."""
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-    description: str | list[str] | None = None
-    definition: dict[str, Any]
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    aegis_lock: Literal[1]
-    servers: dict[str, dict[str, _Entry]]
+def _version(value: object) -> int:
+    if type(value) is not int or value != VERSION:
+        raise ValueError(f"must be {VERSION}, got {shown(value)}")
+    return VERSION
+
+
+def _digest(value: object) -> str:
+    if not isinstance(value, str) or not _DIGEST.match(value):
+        raise ValueError(f"must be sha256: and 64 hexadecimal digits, got {shown(value)}")
+    return value
+
+
+def _description(value: object) -> str | list[str]:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        return value
+    raise ValueError(f"must be text or a list of texts, got {shown(value)}")
+
+
+_NAME = text(empty=True)
+
+
+class _Entry(Document):
+    digest: str = key(Reader(_digest, {}), "The definition's.")
+    description: str | list[str] | None = key(Reader(_description, {}), "Line by line.", default=None)
+    definition: dict[str, Any] = key(mapped(_NAME, ANYTHING), "Without its description.")
+
+
+class _Document(Document):
+    aegis_lock: int = key(Reader(_version, {}), "The format's version.")
+    servers: dict[str, dict[str, _Entry]] = key(mapped(_NAME, mapped(_NAME, the(_Entry))), "By server, then by tool.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +176,19 @@ class LockFile:
 
     def _parse(self, data: bytes) -> Lock:
         try:
-            text = data.decode("utf-8")
-            document = _Document.model_validate(
-                json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-            )
+            decoded = data.decode("utf-8")
+            document = read(_Document, json.loads(decoded, object_pairs_hook=_unique, parse_constant=_no_constant))
         except UnicodeDecodeError:
             raise self._unfit("is damaged: it is not UTF-8") from None
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            if problem["loc"] == ("aegis_lock",) and problem["type"] != "missing":
+        except Unfit as unfit:
+            problem = unfit.found[0]
+            if problem.path == ("aegis_lock",) and problem.about == "value":
                 raise self._unfit(
-                    f"is of version {visible(repr(problem['input'])[:40])}, and this Aegis knows version {VERSION}: "
+                    f"is of version {visible(repr(problem.value)[:40])}, and this Aegis knows version {VERSION}: "
                     "use the Aegis that wrote it"
                 ) from None
-            where = ".".join(map(str, problem["loc"])) or "the file"
-            raise self._unfit(f"is damaged: {visible(where)}: {problem['msg']}") from None
+            where = ".".join(map(str, problem.path)) or "the file"
+            raise self._unfit(f"is damaged: {visible(where)}: {visible(problem.message)}") from None
         except RecursionError:
             raise self._unfit("is damaged: it is nested too deep") from None
         except ValueError as error:  # JSON's own, and duplicate keys
@@ -189,14 +212,14 @@ class LockFile:
             server: {name: _folded(tool) for name, tool in sorted(tools.items())}
             for server, tools in sorted(servers.items())
         }
-        text = json.dumps({"aegis_lock": VERSION, "servers": entries}, indent=2, ensure_ascii=False)
+        written = json.dumps({"aegis_lock": VERSION, "servers": entries}, indent=2, ensure_ascii=False)
         temporary = f"{self.path}.new"  # one is enough, as only one process writes
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)  # noqa: PTH108 - of a process that was killed; beside os.open
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
         try:
             with os.fdopen(fd, "wb") as file:
-                file.write(_escaped(text + "\n").encode())
+                file.write(_escaped(written + "\n").encode())
                 file.flush()
                 sync_data(file.fileno())
             os.replace(temporary, self.path)  # noqa: PTH105 - beside os.open

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from aegis_core.policy.arguments import ARGUMENTS, MissingExtra
+from aegis_core.policy.reading import read
 
 CORPUS = Path(__file__).parents[3] / "corpus"
 NAMES = ("path", "sql", "url", "shell", "email")
@@ -42,7 +43,7 @@ CASES = {name: _cases(name) for name in NAMES if (CORPUS / f"{name}.yaml").exist
 def _condition(name: str, spec: dict[str, Any]) -> Any:
     grammar, condition = ARGUMENTS[f"param_{name}"]
     try:
-        return condition(grammar.model_validate(spec))
+        return condition(read(grammar, spec))
     except MissingExtra as missing:
         pytest.skip(str(missing))
 

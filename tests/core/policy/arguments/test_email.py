@@ -9,10 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aegis_core.policy.arguments import EmailCondition, EmailSpec
+from aegis_core.policy.reading import read
 
 
 def condition(**spec: Any) -> EmailCondition:
-    return EmailCondition(EmailSpec.model_validate(spec))
+    return EmailCondition(read(EmailSpec, spec))
 
 
 PIECES = st.sampled_from(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from aegis_core.policy.arguments import PathCondition, PathSpec
 from aegis_core.policy.arguments.path_text import _PLAIN_POSIX, _POSIX, path_problem
+from aegis_core.policy.reading import read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,7 @@ PATHS = st.builds(
 
 
 def condition(**spec: Any) -> PathCondition:
-    return PathCondition(PathSpec.model_validate(spec))
+    return PathCondition(read(PathSpec, spec))
 
 
 @given(PATHS | st.text(max_size=30))

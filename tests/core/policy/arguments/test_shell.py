@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 pytest.importorskip("tree_sitter_bash")
 
 from aegis_core.policy.arguments import ShellCondition, ShellSpec
+from aegis_core.policy.reading import read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ BASH = shutil.which("bash")
 
 
 def condition(*programs: str) -> ShellCondition:
-    return ShellCondition(ShellSpec.model_validate({"programs": list(programs)}))
+    return ShellCondition(read(ShellSpec, {"programs": list(programs)}))
 
 
 class Box:

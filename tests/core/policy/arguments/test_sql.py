@@ -14,12 +14,13 @@ pytest.importorskip("sqlglot")
 
 from aegis_core.policy.arguments import SqlCondition, SqlSpec
 from aegis_core.policy.arguments.sql_functions import HARMLESS
+from aegis_core.policy.reading import read
 
 _CONDITIONS: dict[str, SqlCondition] = {}
 
 
 def condition(**spec: Any) -> SqlCondition:
-    return _CONDITIONS.setdefault(repr(spec), SqlCondition(SqlSpec.model_validate(spec)))
+    return _CONDITIONS.setdefault(repr(spec), SqlCondition(read(SqlSpec, spec)))
 
 
 # --- texts near those that people write ------------------------------------------------------------------------------

@@ -15,10 +15,11 @@ ada_url = pytest.importorskip("ada_url")
 from aegis_core.policy.arguments import UrlCondition, UrlSpec  # noqa: E402
 from aegis_core.policy.arguments.url_hosts import is_private, parse_host  # noqa: E402
 from aegis_core.policy.arguments.url_text import read_url  # noqa: E402
+from aegis_core.policy.reading import read  # noqa: E402
 
 
 def condition(**spec: Any) -> UrlCondition:
-    return UrlCondition(UrlSpec.model_validate(spec))
+    return UrlCondition(read(UrlSpec, spec))
 
 
 PIECES = st.sampled_from(
