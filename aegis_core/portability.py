@@ -332,6 +332,23 @@ def _end_with_parent() -> Callable[[], None]:
     return arrange
 
 
+def pipes_of_child() -> tuple[tuple[int, int], tuple[Any, Any]]:
+    """Two pipes between a child and an event loop of ours.
+
+    Returns:
+        The child's standard input and output, as descriptors; and what we write to and read from, as file objects.
+    """
+    if sys.platform == "win32":
+        from asyncio.windows_utils import PipeHandle, pipe  # noqa: PLC0415 - Windows only
+
+        reading, writing = pipe(overlapped=(False, True)), pipe(overlapped=(True, False))
+        theirs = msvcrt.open_osfhandle(reading[0], os.O_RDONLY), msvcrt.open_osfhandle(writing[1], 0)
+        return theirs, (PipeHandle(reading[1]), PipeHandle(writing[0]))
+    stdin, ours_out = os.pipe()
+    ours_in, stdout = os.pipe()
+    return (stdin, stdout), (os.fdopen(ours_out, "wb", buffering=0), os.fdopen(ours_in, "rb", buffering=0))
+
+
 def signal_group(pid: int, number: int) -> None:
     """Send a signal to a child's whole process group; nothing happens if it is gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):

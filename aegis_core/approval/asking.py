@@ -74,6 +74,7 @@ async def aask(handler: ApprovalHandler, request: ApprovalRequest) -> Any:
     """Ask from a coroutine, without blocking its event loop. Raises like `ask`."""
     started = time.monotonic()
     try:
+        await asyncio.sleep(0)  # who runs this call on the spot makes it a task now, and a timeout takes one of its own
         async with asyncio.timeout(request.timeout):
             if inspect.iscoroutinefunction(handler.ask):
                 return await handler.ask(request)

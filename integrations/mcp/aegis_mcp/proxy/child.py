@@ -20,12 +20,19 @@ __all__ = ["end_child", "start_child"]
 
 
 async def start_child(
-    command: Sequence[str], *, stderr: int | None = None, env: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    stdin: int = asyncio.subprocess.PIPE,
+    stdout: int = asyncio.subprocess.PIPE,
+    stderr: int | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> asyncio.subprocess.Process:
     """Start a server with its standard input and output on pipes.
 
     Args:
         command: Its command and arguments; the program is looked for in ``PATH``.
+        stdin: Its end of a pipe, if not one that is made here; ``stdout`` likewise.
+        stdout: As above.
         stderr: As for ``subprocess``; default ours.
         env: Its environment; default ours.
 
@@ -43,8 +50,8 @@ async def start_child(
         return await asyncio.create_subprocess_exec(
             program,
             *command[1:],
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
+            stdin=stdin,
+            stdout=stdout,
             stderr=stderr,
             env=None if env is None else dict(env),
             limit=MAX_BYTES,

@@ -19,6 +19,7 @@ from aegis_mcp.proxy import frames
 from aegis_mcp.proxy.frames import FrameError, dump, key_of
 from aegis_mcp.proxy.lane import Lane
 from aegis_mcp.proxy.rounds import Rounds
+from aegis_mcp.proxy.strand import Reply, Strand
 from aegis_mcp.proxy.tools import LIST, LIST_CHANGED
 from aegis_mcp.proxy.way import CALL, Back, Gone, Judged, ServerError, Way
 from aegis_mcp.tool_calls import ToolCalls
@@ -71,8 +72,8 @@ class Relay:
         self._way = way
         self._homeward = Lane(_nobody if way is None else way.back)
         # Requests of the client that the server has not answered; without a future if they merely pass.
-        self._open: dict[Key, tuple[Way, asyncio.Future[Answer] | None]] = {}
-        self._governing: dict[Key, asyncio.Task[None]] = {}
+        self._open: dict[Key, tuple[Way, Reply[Answer] | None]] = {}
+        self._governing: dict[Key, Strand] = {}
         self._asked: dict[str, asyncio.Future[Message]] = {}
         self.client_name: str | None = None
         self.client_capabilities: dict[str, Any] = {}
@@ -105,7 +106,7 @@ class Relay:
             else:
                 self.take(message, dump(message), way)
 
-    def take(self, message: Message, line: bytes, way: Way) -> asyncio.Task[None] | None:
+    def take(self, message: Message, line: bytes, way: Way) -> asyncio.Future[None] | None:
         """Take one message of the client.
 
         Args:
@@ -167,31 +168,32 @@ class Relay:
 
     # --- calls -----------------------------------------------------------------------------------------------------
 
-    def _call(self, identity: Any, message: Message, way: Way) -> asyncio.Task[None]:
-        place, key = way.lane.place(), key_of(identity)
-        task = asyncio.get_running_loop().create_task(self._govern(identity, message, Judged(self, way, place)))
-        self._governing[key] = task
+    def _call(self, identity: Any, message: Message, way: Way) -> asyncio.Future[None]:
+        call, key = Judged(self, way, way.lane.place()), key_of(identity)
+        self._governing[key] = strand = Strand(self._govern(identity, key, message, call))
+        strand.run()
+        return strand
 
-        def done(_task: asyncio.Task[None]) -> None:
-            place.drop()
+    async def _govern(self, identity: Any, key: Key, message: Message, call: Judged) -> None:
+        """Govern one call and answer it, whatever happens."""
+        try:
+            await self._governed(identity, key, message, call)
+        finally:
+            call.place.drop()
             self._governing.pop(key, None)
             self._open.pop(key, None)
 
-        task.add_done_callback(done)
-        return task
-
-    async def _govern(self, identity: Any, message: Message, call: Judged) -> None:
-        """Govern one call and answer it, whatever happens."""
+    async def _governed(self, identity: Any, key: Key, message: Message, call: Judged) -> None:
         CALL.set(call)
         back = call.way.back
         answer: Answer | None = None
 
         async def send(params: Message) -> Message:
             nonlocal answer
-            future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-            self._open[key_of(identity)] = call.way, future
+            waiting: Reply[Answer] = Reply()
+            self._open[key] = call.way, waiting
             call.place.send(dump({**message, "params": params}))
-            answer = await future
+            answer = await waiting
             reply, line, arrived = answer
             if "error" in reply:
                 failure = reply["error"]
@@ -234,7 +236,7 @@ class Relay:
 
     # --- from the server -------------------------------------------------------------------------------------------
 
-    def from_server(self, line: bytes, back: Back | None = None) -> asyncio.Task[None] | None:
+    def from_server(self, line: bytes, back: Back | None = None) -> asyncio.Future[None] | None:
         """Take one message of the server, or one batch.
 
         Args:
@@ -254,13 +256,13 @@ class Relay:
         # What the server says after an answer does not overtake it while the outcome is written down.
         place = self._homeward.place()
         ending = self._hear(message, line, place.send)
-        if ending is None:
+        if ending is None or ending.done():
             place.drop()
         else:
             ending.add_done_callback(lambda _: place.drop())
         return ending
 
-    def _hear(self, message: Any, line: bytes, back: Back) -> asyncio.Task[None] | None:
+    def _hear(self, message: Any, line: bytes, back: Back) -> asyncio.Future[None] | None:
         if isinstance(message, dict):
             if "method" in message or message.get("id") is None:
                 if message.get("method") == LIST_CHANGED and self._view is not None and self._view.pins is not None:
@@ -273,7 +275,7 @@ class Relay:
             _log.warning("the server wrote a line that is no message; it was not passed on: %s", shown)
         return None
 
-    def _answer(self, message: Message, line: bytes, back: Back) -> asyncio.Task[None] | None:
+    def _answer(self, message: Message, line: bytes, back: Back) -> asyncio.Future[None] | None:
         key = key_of(message["id"])
         if key not in self._open:
             _log.warning("the server answered a request that is not open (id %r); dropped", message["id"])
@@ -284,8 +286,9 @@ class Relay:
                 line = self._view.listed(message, line, self._lists.pop(key))
             back(line)
         elif not waiting.done():
-            waiting.set_result((message, line, back))
-            return self._governing.get(key)
+            call = self._governing.get(key)
+            waiting.bring((message, line, back))
+            return call
         return None
 
     # --- both ways -------------------------------------------------------------------------------------------------
@@ -330,6 +333,7 @@ class Relay:
                 raise AegisError("answered tools/list with an error")
             return result
 
+        await asyncio.sleep(0)  # a timeout takes a task (see `Strand`)
         try:
             async with asyncio.timeout(_PATIENCE):
                 return await all_pages(page)
@@ -340,11 +344,11 @@ class Relay:
         """Send the server a request of the proxy's own, past what waits in line, and wait for its answer."""
         assert self._way is not None
         key = key_of(request["id"])
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._open[key] = self._way, future
+        waiting: Reply[Answer] = Reply()
+        self._open[key] = self._way, waiting
         self._way.lane.emit(dump(request))
         try:
-            return (await future)[0]
+            return (await waiting)[0]
         finally:
             self._open.pop(key, None)
 
@@ -353,7 +357,7 @@ class Relay:
         while waiting := [task for key, task in self._governing.items() if key not in self._open]:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=0.05)
 
-    def fail(self, identity: Any, way: Way, error: BaseException) -> asyncio.Task[None] | None:
+    def fail(self, identity: Any, way: Way, error: BaseException) -> asyncio.Future[None] | None:
         """The request that went this way gets no answer. Returns the task that writes that down, for a call."""
         key = key_of(identity)
         opened, waiting = self._open.get(key, (None, None))
@@ -363,18 +367,20 @@ class Relay:
         self._lists.pop(key, None)
         if waiting is None or waiting.done():
             return None
-        waiting.set_exception(error)
-        return self._governing.get(key)
+        call = self._governing.get(key)
+        waiting.fail(error)
+        return call
 
     async def close(self) -> None:
         """The connection is over: what waits is cancelled; how calls ended that run, nobody saw."""
-        for key, task in list(self._governing.items()):
+        calls = list(self._governing.items())
+        for key, task in calls:
             _, waiting = self._open.get(key, (None, None))
             if waiting is None:
                 task.cancel()
             elif not waiting.done():
-                waiting.set_exception(Gone("the connection ended before the server answered"))
-        await asyncio.gather(*self._governing.values(), return_exceptions=True)
+                waiting.fail(Gone("the connection ended before the server answered"))
+        await asyncio.gather(*(task for _, task in calls), return_exceptions=True)
 
 
 def refusal(problem: FrameError) -> Message:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from aegis_core import portability
-from aegis_core.errors import AegisError
 from aegis_mcp.proxy.child import end_child, start_child
-from aegis_mcp.proxy.frames import MAX_BYTES
+from aegis_mcp.proxy.pipes import Lines, Outlet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
     from typing import TextIO
 
@@ -52,7 +52,7 @@ async def run_stdio(
     Raises:
         AegisError: The server could not be started, or a message was too long.
     """
-    child = await start_child(command)
+    child, stdin, stdout = await _start(command)
     stopping = _on_signals(child)
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -60,107 +60,72 @@ async def run_stdio(
             from aegis_mcp.proxy.relay import Relay  # noqa: PLC0415 - the server starts meanwhile
             from aegis_mcp.proxy.way import Way  # noqa: PLC0415 - likewise
 
-            assert child.stdin is not None
-            reader, writer = await _standard_streams()
-            way = Way(writer.write, child.stdin.write, ask=writer.write)
+            to_server, to_client = Outlet(), Outlet()
+            await to_server.open(stdin)
+            await to_client.open(_borrowed(sys.stdout, "wb"))
+            way = Way(to_client.write, to_server.write, ask=to_client.write)
             relay = Relay(runtime, server=server, view=view, way=way)
+            inward, outward = Lines(relay.from_client), Lines(relay.from_server)
+            to_server.holds_up(inward)
+            to_client.holds_up(outward)
+            await outward.read(stdout)
+            await inward.read(_borrowed(sys.stdin, "rb"))
         except BaseException:
-            stopping.cancel()
+            stdin.close()
+            stdout.close()
             await end_child(child, grace=GRACE)
             raise
-        await _relayed(child, relay, reader, writer, stopping)
+        try:
+            await _until_over(child, relay, inward, outward, to_server, stopping)
+        finally:
+            inward.close()
+            outward.close()
+            await relay.close()
+            await end_child(child, grace=GRACE)
+            await to_server.close()
+            await to_client.close(grace=GRACE)
+        for lines in (inward, outward):
+            if lines.ended.done():
+                lines.ended.result()
     code = child.returncode or 0
     return code if code >= 0 else 128 - code
 
 
-async def _relayed(
+async def _until_over(
     child: asyncio.subprocess.Process,
     relay: Relay,
-    reader: asyncio.StreamReader,
-    writer: _Outlet,
-    stopping: asyncio.Task[None],
+    inward: Lines,
+    outward: Lines,
+    to_server: Outlet,
+    stopping: asyncio.Future[None],
 ) -> None:
-    """Relay until either side is done or a signal came, and end the server."""
-    assert child.stdin is not None
-    assert child.stdout is not None
-    inward = asyncio.create_task(_pump(reader, relay.from_client, child.stdin))
-    outward = asyncio.create_task(_pump(child.stdout, relay.from_server, writer))
+    """Wait until either side is done or a signal came, and the server has ended or has had its time for it."""
+    await asyncio.wait({inward.ended, outward.ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if inward.ended.done() and not outward.ended.done():
+        # The client has gone, or has said all it had to say: the server may finish its answers.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(relay.drain(), GRACE)
+        await to_server.close()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(child.wait()), GRACE)
+    await asyncio.wait({outward.ended}, timeout=GRACE if child.returncode is not None else 0.1)
+
+
+async def _start(command: Sequence[str]) -> tuple[asyncio.subprocess.Process, Any, Any]:
+    """The server, and our ends of the pipes to its standard input and output.
+
+    They are made here because asyncio's own take every line round the event loop once more.
+    """
+    theirs, ours = portability.pipes_of_child()
     try:
-        await asyncio.wait({inward, outward, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if inward.done() and not outward.done():
-            # The client has gone, or has said all it had to say: the server may finish its answers.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(relay.drain(), GRACE)
-            with contextlib.suppress(OSError):
-                child.stdin.close()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(child.wait()), GRACE)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(outward), GRACE if child.returncode is not None else 0.1)
+        return await start_child(command, stdin=theirs[0], stdout=theirs[1]), *ours
+    except BaseException:
+        for pipe in ours:
+            pipe.close()
+        raise
     finally:
-        for task in (inward, outward, stopping):
-            task.cancel()
-        await asyncio.gather(inward, outward, stopping, return_exceptions=True)
-        await relay.close()
-        await end_child(child, grace=GRACE)
-        with contextlib.suppress(OSError):
-            await writer.drain()
-    problem = None if inward.cancelled() else inward.exception()
-    if problem is not None:
-        raise problem
-
-
-class _Outlet(Protocol):
-    """Where lines go."""
-
-    def write(self, data: bytes) -> None: ...
-
-    async def drain(self) -> None: ...
-
-
-class _File:
-    """Standard output that is a plain file: it never keeps anybody waiting, and asyncio does not take it."""
-
-    def write(self, data: bytes) -> None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-
-    async def drain(self) -> None:
-        return
-
-
-async def _pump(reader: asyncio.StreamReader, take: Callable[[bytes], object], outlet: _Outlet) -> None:
-    """Hand over line by line; wait where the other side does not keep up."""
-    while True:
-        try:
-            line = await reader.readuntil(b"\n")
-        except asyncio.IncompleteReadError as end:
-            if end.partial.strip():
-                take(end.partial)
-            return
-        except asyncio.LimitOverrunError:
-            raise AegisError(f"a message is longer than {MAX_BYTES // 2**20} MiB; the connection is closed") from None
-        if line.strip():
-            take(line)
-        with contextlib.suppress(ConnectionError):
-            await outlet.drain()
-
-
-async def _standard_streams() -> tuple[asyncio.StreamReader, _Outlet]:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=MAX_BYTES)
-    try:
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), _borrowed(sys.stdin, "rb"))
-    except ValueError:  # a plain file
-        reader.feed_data(sys.stdin.buffer.read())
-        reader.feed_eof()
-    try:
-        transport, protocol = await loop.connect_write_pipe(
-            asyncio.streams.FlowControlMixin, _borrowed(sys.stdout, "wb")
-        )
-    except ValueError:
-        return reader, _File()
-    return reader, asyncio.StreamWriter(transport, protocol, None, loop)
+        for end in theirs:
+            os.close(end)
 
 
 def _borrowed(stream: TextIO, mode: str) -> Any:
@@ -168,22 +133,19 @@ def _borrowed(stream: TextIO, mode: str) -> Any:
     return open(stream.fileno(), mode, buffering=0, closefd=False)
 
 
-def _on_signals(child: asyncio.subprocess.Process) -> asyncio.Task[None]:
+def _on_signals(child: asyncio.subprocess.Process) -> asyncio.Future[None]:
     """Pass signals on to the server's whole group; done when one has come."""
-    came = asyncio.Event()
     loop = asyncio.get_running_loop()
+    came: asyncio.Future[None] = loop.create_future()
 
     def pass_on(number: int) -> None:
         portability.signal_group(child.pid, number)
-        came.set()
+        if not came.done():
+            came.set_result(None)
 
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None:
             with contextlib.suppress(NotImplementedError):
                 loop.add_signal_handler(number, pass_on, number)
-
-    async def wait() -> None:
-        await came.wait()
-
-    return asyncio.create_task(wait())
+    return came

@@ -70,7 +70,7 @@ class Exchange:
         self._message: Message = {}
         self._id: Any = None
         self._way: Way | None = None
-        self._governing: asyncio.Task[None] | None = None
+        self._governing: asyncio.Future[None] | None = None
         self._forwarding: asyncio.Task[None] | None = None
         self._session = value_of(headers, _SESSION)
         self._resumable = False  # whether an answer that is missing may still come, on another stream
@@ -184,7 +184,7 @@ class Exchange:
     async def _give_up(self, error: BaseException) -> bool:
         """There is no answer for the client's request. False if there was one, or it is no call."""
         call = None if self._way is None else self._relay.fail(self._id, self._way, error)
-        if call is not None:
+        if call is not None and not call.done():
             await asyncio.wait({call})
         return call is not None
 
@@ -208,7 +208,7 @@ class Exchange:
             self._outlet.whole(status, headers, body)
         elif kind == JSON and _answers(body, self._id):
             call = self._relay.from_server(body, partial(self._answer, status=status, headers=headers))
-            if call is not None:
+            if call is not None and not call.done():
                 await asyncio.wait({call})
         elif status >= 400:
             pass_on = partial(self._pass_on, status, headers, body)
@@ -243,7 +243,7 @@ class Exchange:
             self._outlet.write(event.render())
         else:
             call = self._relay.from_server(event.data, lambda data: self._outlet.write(event.render(data)))
-            if call is not None:
+            if call is not None and not call.done():
                 await asyncio.wait({call})
 
     def _pass_on(self, status: int, headers: Headers, body: bytes) -> None:
@@ -294,6 +294,6 @@ async def _read(response: httpx.Response) -> bytes:
     return b"".join(pieces)
 
 
-async def _end(task: asyncio.Task[Any]) -> None:
+async def _end(task: asyncio.Future[Any]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
