@@ -300,15 +300,10 @@ def test_a_key_that_does_not_belong_is_found_at_every_level(data: dict[str, Any]
         Policy.from_dict(data)
 
 
-ODD: tuple[Any, ...] = (
-    *(None, 1, 1.5, True, "x", "", b"x", {1}, object(), float("nan"), float("inf"), 10**400, "\ud800"),
-    *([], [[]], [["a"]], [{}], [None], [True], {}, {1: 1}, {"a": {}}, {"a": [["a"]]}, {"a": None}, {"a": "\ud800"}),
-    *({"under": [["a"]]}, {"x": {"under": "\ud800"}}, {"x": {"statements": [1]}}, {"x": {"dialect": []}}),
-)
+@pytest.mark.parametrize("value", ODD)
+def test_whatever_stands_at_a_key_gives_a_policy_or_a_policy_error(value: str):
+    odd = ODD[value]
 
-
-@pytest.mark.parametrize("odd", ODD, ids=repr)
-def test_whatever_stands_at_a_key_gives_a_policy_or_a_policy_error(odd: Any):
     def tried(data: Any) -> None:
         with contextlib.suppress(PolicyError):
             assert Policy.from_dict(data).digest
@@ -319,7 +314,7 @@ def test_whatever_stands_at_a_key_gives_a_policy_or_a_policy_error(odd: Any):
     for key in keys_of(RuleDocument):
         tried({"version": "1", "rules": [{"name": "a", "approval": "auto", key: odd}]})
     for key in keys_of(Conditions):
-        for value in (odd, {"p": odd}, {"p": [odd]}):
-            tried({"version": "1", "rules": [{"name": "a", "approval": "auto", "conditions": {key: value}}]})
+        for asked in (odd, {"p": odd}, {"p": [odd]}, {"p": [[odd]]}):
+            tried({"version": "1", "rules": [{"name": "a", "approval": "auto", "conditions": {key: asked}}]})
     for key in keys_of(ResultRuleDocument):
         tried({"version": "1", "results": [{"name": "a", key: odd}]})
