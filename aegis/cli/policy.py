@@ -41,7 +41,8 @@ def validate(files: tuple[Path, ...], *, as_json: bool) -> int:
             policy = Policy.from_yaml(file)
             report.update(rules=len(policy.rules), digest=policy.digest)
         except PolicyError as error:
-            code = max(code, 1 if file.is_file() else 2)
+            unreadable = any(problem.line is None for problem in error.problems)  # what was read has its place
+            code = max(code, 2 if unreadable else 1)
             report["ok"] = False
             report["problems"] = [
                 {
@@ -116,7 +117,7 @@ def check(
     action = Action(
         type,
         target,
-        dict(_param(text) for text in params),
+        _arguments(params),
         agent=agent,
         user=user,
         session_id=None if session is None else "check",
@@ -135,6 +136,17 @@ def check(
         if missed:
             click.echo(f"expected {expect}, got {decision.approval.value}", err=True)
     return 1 if missed else 0
+
+
+def _arguments(params: tuple[str, ...]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for name, value in map(_param, params):
+        if name in named:
+            raise click.BadParameter(
+                f"{name!r} is given twice; a list is written {name}='[1, 2]'", param_hint="--param"
+            )
+        named[name] = value
+    return named
 
 
 def _param(text: str) -> tuple[str, Any]:

@@ -148,6 +148,7 @@ def test_check_shows_no_secret_and_nothing_invisible(run: Any, good: Path) -> No
         (("vaildate", "x"), "Did you mean 'validate'?"),
         (("validate",), "Missing argument"),
         (("validate", "--jsn", "x"), "--json"),
+        (("check", "POLICY", "a", "b", "-p", "c=1", "-p", "c=2"), "'c' is given twice"),
     ],
 )
 def test_mistakes_are_answered_with_a_sentence_and_exit_code_2(
@@ -200,3 +201,12 @@ def test_a_command_whose_output_is_closed_does_its_work(tmp_path: Path, good: Pa
     )
     assert ran.stderr == ""
     assert (tmp_path / "code").read_text().strip() == "0"
+
+
+def test_a_policy_from_a_pipe_is_read_and_one_that_cannot_be_read_is_told_from_a_wrong_one(tmp_path: Path) -> None:
+    bad, secret = tmp_path / "bad.yaml", tmp_path / "secret.yaml"
+    bad.write_text(BAD)
+    secret.mkdir()  # who runs the tests may be allowed to read everything
+    for given, code in ((f"<(cat {bad})", 1), (bad, 1), (secret, 2), (f"{bad} {secret}", 2), ("<(true)", 1)):
+        command = f"{sys.executable} -m aegis validate {given}"
+        assert subprocess.run(["bash", "-c", command], capture_output=True, check=False).returncode == code
