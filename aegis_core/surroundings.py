@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from aegis_core.decision import Approval, Decision, RiskLevel
 from aegis_core.errors import PolicyError, Problem
+from aegis_core.log import logger
 from aegis_core.policy.hierarchy import PolicyHierarchy
 from aegis_core.policy.policy import Policy
 from aegis_core.record import Event, Intent
-from aegis_core.redact import Redactor
+from aegis_core.redact import REDACTOR
 from aegis_core.session import Sessions
 from aegis_core.snapshot import canonical
 from aegis_core.trail import Trail
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from aegis_core.action import Action
     from aegis_core.approval.asking import ApprovalHandler
     from aegis_core.record import BudgetExhausted, Record, Sink
+    from aegis_core.redact import Redactor
     from aegis_core.request import ApprovalAnswer, ApprovalRequest
 
 __all__ = ["AskingThrough", "Surroundings"]
 
-_log = logging.getLogger("aegis")
+_log = logger("aegis")
 
 
 class Surroundings:
@@ -130,7 +131,7 @@ class Surroundings:
     @property
     def redactor(self) -> Redactor:
         """Masks secrets for people who are asked, as the policy in force wants it, with the trail's keyed digests."""
-        return (self._policy.needs.redactor or _DEFAULT).marked(self._trail.digest)
+        return (self._policy.needs.redactor or REDACTOR).marked(self._trail.digest)
 
     @property
     def recalls(self) -> bool:
@@ -205,9 +206,6 @@ class Surroundings:
             import asyncio  # noqa: PLC0415 - for policies that ask what was begun before
 
             await asyncio.to_thread(self._sessions.catch_up, session_id, self._trail, changes)
-
-
-_DEFAULT = Redactor()
 
 
 class AskingThrough:

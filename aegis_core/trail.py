@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 import weakref
@@ -11,18 +10,20 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from aegis_core.errors import AuditError
+from aegis_core.log import logger
 from aegis_core.record import BudgetExhausted, Event, GrantUnavailable, Outcome
-from aegis_core.redact import MASK, Redactor
+from aegis_core.redact import MASK, REDACTOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from contextlib import AbstractContextManager
 
     from aegis_core.record import Intent, Record, Sink
+    from aegis_core.redact import Redactor
 
 __all__ = ["Trail"]
 
-_log = logging.getLogger("aegis")
+_log = logger("aegis")
 DEFAULT_FILE = "aegis_audit.db"
 _SIGNALS = (GrantUnavailable, BudgetExhausted)
 _SINK = ("write", "awrite", "digest", "close")
@@ -182,7 +183,7 @@ class Trail:
         read = getattr(self.authority, "history", None)
         if read is None:
             raise AuditError(f"{type(self.authority).__name__} cannot be read back")
-        redactor = self.redactor or Redactor()
+        redactor = self.redactor or REDACTOR
         calls: list[tuple[int, str, str]] = read(session_id, after=after)
         if redactor.name(session_id) != session_id or any(MASK in name for _, *names in calls for name in names):
             raise AuditError("the names on the trail are masked, so what was begun in the session cannot be told")

@@ -11,9 +11,9 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
-from aegis_core.audit.render import REDACTOR
 from aegis_core.errors import AuditError
 from aegis_core.record import Event, Intent, Outcome, began_us
+from aegis_core.redact import REDACTOR
 from aegis_core.result import ResultStatus
 
 try:

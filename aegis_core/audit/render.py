@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from aegis_core.record import Event, Intent, Outcome, Refusal
-from aegis_core.redact import RECORD, Bounds, Redactor
+from aegis_core.redact import RECORD, REDACTOR, Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aegis_core.record import Record
+    from aegis_core.redact import Redactor
 
 __all__ = [
     "COLUMNS",
     "EVENT",
     "OPENING",
     "OUTCOME",
-    "REDACTOR",
     "Row",
     "entry",
     "filled",
@@ -56,9 +56,6 @@ EVENT = ("kind", "at", "data")
 """The columns that an event may fill."""
 SHAPES = (OPENING, OPENING[: -len(_BODY_RARE)], OUTCOME, OUTCOME[: -len(_END_RARE)], EVENT)
 """What `filled` may say that a row fills: all that its kind can, or that without what is rarely given."""
-
-REDACTOR = Redactor()
-"""The default redactor: what a sink uses for a record that comes with none."""
 
 _NAMES = Bounds(text=1_024, items=100, depth=4, total=16_384)
 _TEXT_LIMIT = 4_096

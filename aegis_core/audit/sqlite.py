@@ -14,11 +14,12 @@ from aegis_core.audit.database import Database
 from aegis_core.audit.digest import Digest
 from aegis_core.audit.job import Job
 from aegis_core.audit.reader import Reader
-from aegis_core.audit.render import REDACTOR, session_name
+from aegis_core.audit.render import session_name
 from aegis_core.audit.schema import VERSION
 from aegis_core.audit.watch import FileWatch, Watch
 from aegis_core.audit.writer import Writer
 from aegis_core.errors import AuditError
+from aegis_core.redact import REDACTOR
 
 if TYPE_CHECKING:
     import sqlite3

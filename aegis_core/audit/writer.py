@@ -7,7 +7,6 @@ commits all of them in one transaction and waits for the disk once. Between proc
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aegis_core.audit.job import Job, settle, wake
 from aegis_core.errors import AuditError
+from aegis_core.log import logger
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Writer"]
 
-_log = logging.getLogger("aegis.audit.writer")
+_log = logger("aegis.audit.writer")
 
 CAPACITY = 10_000
 """Records that may wait, in the mode that does not wait for the disk, before callers are made to wait for theirs."""

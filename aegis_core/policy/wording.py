@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,5 +33,7 @@ def close_to(word: object, known: Iterable[str]) -> str | None:
     """The known word that a word was probably meant to be."""
     if not isinstance(word, str):
         return None
+    import difflib  # noqa: PLC0415 - for mistakes only
+
     close = difflib.get_close_matches(word[:_LONGEST].lower(), list(known), n=1, cutoff=0.65)
     return close[0] if close else None

@@ -7,8 +7,9 @@ it cannot tell, it takes more rather than less.
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import re2
 
@@ -33,11 +34,14 @@ def pairs(names: SecretNames) -> Kind:
     name = rf"(?i)([a-z0-9_.\-]*(?:{names.stems('[_. -]{0,3}')})[a-z0-9_.\-]*)"
     # `"name": `, `name=`, `name => `; `--name value`; `<name attribute="...">value`
     between = r"(\\*[\"'`]?\s*(?:=>|:=|[:=]|%3[AaDd])\s*|(?:\s[^<>]*)?>|[ \t]+)"
-    compiled = re2.compile((name + between).encode(), options())
+
+    @functools.cache  # when a text first needs it: most hold no such name
+    def compiled() -> Any:
+        return re2.compile((name + between).encode(), options())
 
     def find(text: bytes) -> Iterator[Span]:
         position = 0
-        while match := compiled.search(text, position):
+        while match := compiled().search(text, position):
             span = _value(names, text, match.span(1), match.end())
             if span is None or span[0] >= span[1]:
                 position = match.end(1)

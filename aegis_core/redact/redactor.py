@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
-import decimal
+import functools
 import math
 import pathlib
 import uuid
@@ -22,7 +22,7 @@ from aegis_core.snapshot import FrozenDict, FrozenList, Opaque, canonical, freez
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["MASK", "RECORD", "Bounds", "Redactor"]
+__all__ = ["MASK", "RECORD", "REDACTOR", "Bounds", "Redactor"]
 
 NAME_LIMIT = 1_024
 """Characters kept of a name."""
@@ -59,7 +59,6 @@ _MARGIN = 4_096
 _NAMED = ("name", "key", "field", "header", "label", "element", "selector", "variable")
 _VALUES = ("value", "text")
 _DATES = (datetime.datetime, datetime.date, datetime.time)
-_PLAIN = (decimal.Decimal, uuid.UUID)
 _SNAPSHOTS = frozenset((FrozenDict, FrozenList, str, int, float, bool, type(None)))
 _DUMP = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 # Letters that only become ASCII when names are folded: not seen by the triggers, so they take the thorough path.
@@ -87,13 +86,18 @@ class Redactor:
         self._digest: Callable[[bytes], str] | None = None
         self._own = [_compiled(pattern) for pattern in self.patterns]
         self._kinds: tuple[Kind, ...] = (pairs(self._names), *KINDS)
-        self._triggers = re2.Set.SearchSet(options())
-        for kind in self._kinds:
-            self._triggers.Add(kind.trigger)
-        self._triggers.Compile()
         self._gate = re2.Set.SearchSet(options())
         self._gate.Add("|".join((_FOLDED, *(kind.trigger for kind in self._kinds))))
         self._gate.Compile()
+
+    @functools.cached_property
+    def _triggers(self) -> Any:
+        """Says which kinds of secret a text may hold. Made when the first text passes the gate: most never do."""
+        triggers = re2.Set.SearchSet(options())
+        for kind in self._kinds:
+            triggers.Add(kind.trigger)
+        triggers.Compile()
+        return triggers
 
     def text(self, text: str, *, limit: int | None = None) -> str:
         """``text`` without secrets and without lone surrogates.
@@ -193,6 +197,10 @@ class Redactor:
         for find in self._own:
             spans.extend(find(data))
         return spans
+
+
+REDACTOR = Redactor()
+"""The default redactor: what is used where a policy names no secrets of its own."""
 
 
 def _compiled(pattern: str) -> Find:
@@ -320,6 +328,8 @@ class _Walk:
         return result
 
     def opaque(self, opaque: Opaque) -> str:
+        import decimal  # noqa: PLC0415 - few values are opaque, and no call of a client's is
+
         value = opaque.value
         limit = max(0, min(self.bounds.text, self.left))
         kind = type(value)
@@ -328,7 +338,7 @@ class _Walk:
             return f"[{kind.__name__}: {len(value)} bytes] {self.text(text)}"
         if kind in _DATES:
             return self.text(value.isoformat())
-        if kind in _PLAIN or isinstance(value, pathlib.PurePath):
+        if kind in (uuid.UUID, decimal.Decimal) or isinstance(value, pathlib.PurePath):
             return self.text(str(value))
         # The repr is cut with the margin left on, so that the redactor sees what it needs.
         return self.text(opaque.describe(limit + _MARGIN))

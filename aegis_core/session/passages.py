@@ -7,6 +7,7 @@ make no difference.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,16 @@ _SPACELESS = (
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"  # scripts that a name stands in without spaces
 )
 _NO_BREAK = f"[^{re.escape(''.join(sorted(_BREAKS)))}{_SPACELESS}]"
-_WORD = re.compile(f"{_NO_BREAK}+(?:(?<=[0-9]),(?=[0-9]){_NO_BREAK}+)*|[{_SPACELESS}]+")
-_IS_SPACELESS = re.compile(f"[{_SPACELESS}]").match
+
+
+@functools.cache  # compiled when it is needed: it takes longer than importing all that a session is made of
+def _word() -> re.Pattern[str]:
+    return re.compile(f"{_NO_BREAK}+(?:(?<=[0-9]),(?=[0-9]){_NO_BREAK}+)*|[{_SPACELESS}]+")
+
+
+@functools.cache  # likewise
+def _spaceless() -> re.Pattern[str]:
+    return re.compile(f"[{_SPACELESS}]")
 
 
 def normal(text: str) -> str:
@@ -43,7 +52,7 @@ def normal(text: str) -> str:
 
 def words(text: str) -> Iterator[tuple[int, str]]:
     """The words of a text in `normal` form, without the punctuation around them, and where each begins."""
-    for match in _WORD.finditer(text):
+    for match in _word().finditer(text):
         word = match[0]
         begin = match.start()
         if word[0] in _OPENING:
@@ -106,7 +115,9 @@ class Passages:
         """
         added = "\n".join(texts)
         if without:
-            added = _WORD.sub(lambda match: "\0" if any(w in without for _, w in words(match[0])) else match[0], added)
+            added = _word().sub(
+                lambda match: "\0" if any(w in without for _, w in words(match[0])) else match[0], added
+            )
         offset = len(self._text) + 1
         self._text = f"{self._text}\n{added}"
         places = self._places
@@ -141,6 +152,12 @@ class Passages:
         return None if len(rarest) > MAX_PLACES else False
 
 
+def _joint(text: str, at: int) -> bool:
+    """Whether the script changes before ``at`` to or from one that does without spaces."""
+    spaceless = _spaceless()
+    return bool(spaceless.match(text[at - 1])) != bool(spaceless.match(text[at]))
+
+
 def _breaks(text: str, at: int) -> bool:
     """Whether the character at ``at`` separates words."""
     if text[at] == ",":  # not within a number: 1,100
@@ -151,7 +168,7 @@ def _breaks(text: str, at: int) -> bool:
 def _opens(text: str, begin: int) -> bool:
     """Whether a word begins at ``begin``, ornaments like ``#`` aside."""
     for at in range(begin - 1, max(begin - 2 - _MAX_ORNAMENTS, -1), -1):
-        if _breaks(text, at) or bool(_IS_SPACELESS(text[at])) != bool(_IS_SPACELESS(text[at + 1])):
+        if _breaks(text, at) or _joint(text, at + 1):
             return True
         if text[at] not in _OPENING:
             return False
@@ -163,7 +180,7 @@ def _closes(text: str, end: int) -> bool:
     for at in range(end, end + 1 + _MAX_ORNAMENTS):
         if at >= len(text) or _breaks(text, at):
             return True
-        if bool(_IS_SPACELESS(text[at])) != bool(_IS_SPACELESS(text[at - 1])):
+        if _joint(text, at):
             return True
         if text[at] not in _CLOSING:
             return False

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
+from aegis_core.log import logger
 from aegis_core.record import now_us
 from aegis_core.session.state import SessionState
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_ALL_TEXT", "MAX_BUDGETS", "MAX_SESSIONS", "Sessions"]
 
-_log = logging.getLogger("aegis")
+_log = logger("aegis")
 
 MAX_SESSIONS = 1_024
 """Sessions whose state is remembered."""
