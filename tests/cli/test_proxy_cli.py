@@ -69,3 +69,9 @@ def test_a_trail_that_cannot_be_one_is_said_before_the_server_starts(home: Path,
     assert f"{db!r} cannot be used as the audit trail" in ran.stderr
     assert why in ran.stderr
     assert [file.name for file in home.iterdir()] == ["policy.yaml"]
+
+
+def test_a_file_that_is_no_program_is_told_from_one_that_is_not_there(home: Path) -> None:
+    ran = typed(home, "proxy", "--policy", "policy.yaml", "--", "./policy.yaml", home=home)
+    assert ran.returncode == 1
+    assert "'./policy.yaml' is no program, or may not be run" in ran.stderr

@@ -185,6 +185,18 @@ def test_a_server_that_ends_at_once_ends_the_proxy_with_its_code(home: Path) -> 
     assert ran.stdout == b""
 
 
+def test_messages_come_from_a_file_and_nothing_comes_from_the_null_device(home: Path) -> None:
+    lines = home / "lines"
+    lines.write_text('{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
+    for source, answers in ((lines, 1), (Path(os.devnull), 0)):
+        with source.open("rb") as standard_input:
+            ran = subprocess.run(
+                proxy(home, command=echo(home)), stdin=standard_input, capture_output=True, timeout=60, check=False
+            )
+        assert (ran.returncode, len(ran.stdout.splitlines())) == (7, answers)
+        assert b"Traceback" not in ran.stderr
+
+
 def test_a_server_that_dies_in_the_middle_of_a_call_ends_the_proxy_and_leaves_an_end_nobody_saw(home: Path) -> None:
     script = home.parent / "dies.py"
     script.write_text("import sys\nfor line in sys.stdin:\n    sys.exit(3)\n")

@@ -39,13 +39,7 @@ async def start_child(
     Raises:
         AegisError: It could not be started.
     """
-    path = (os.environ if env is None else env).get("PATH", "")
-    program = shutil.which(command[0], path=path or None)
-    if program is None:
-        raise AegisError(
-            f"the server's command {command[0]!r} was not found; desktop programs often start with a short PATH "
-            f"(here {path!r}): give the command's absolute path"
-        )
+    program = _found(command[0], (os.environ if env is None else env).get("PATH", ""))
     try:
         return await asyncio.create_subprocess_exec(
             program,
@@ -60,6 +54,23 @@ async def start_child(
     except (OSError, ValueError) as error:  # the latter where an argument holds a NUL
         why = getattr(error, "strerror", None) or error
         raise AegisError(f"the server {command[0]!r} could not be started: {why}") from error
+
+
+def _found(program: str, path: str) -> str:
+    """The program's file.
+
+    Raises:
+        AegisError: There is none that can be run.
+    """
+    found = shutil.which(program, path=path or None)
+    if found is not None:
+        return found
+    if os.path.dirname(program) and os.path.exists(program):  # noqa: PTH110, PTH120 - as `which` looks at it
+        raise AegisError(f"the server's command {program!r} is no program, or may not be run (chmod +x)")
+    raise AegisError(
+        f"the server's command {program!r} was not found; desktop programs often start with a short PATH "
+        f"(here {path!r}): give the command's absolute path"
+    )
 
 
 async def end_child(child: asyncio.subprocess.Process, *, grace: float) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import stat
 from typing import TYPE_CHECKING, Any, cast
 
 from aegis_core.errors import AegisError
@@ -40,14 +42,15 @@ class Lines(asyncio.Protocol):
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def read(self, pipe: Any) -> None:
-        """Begin to read a pipe, which is closed in the end. A plain file is read at once.
+        """Begin to read a pipe, which is closed in the end. A plain file, or the null device, is read at once.
 
         Args:
             pipe: A file object without a buffer.
         """
-        try:
+        mode = os.fstat(pipe.fileno()).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or pipe.isatty():
             await asyncio.get_running_loop().connect_read_pipe(lambda: self, pipe)
-        except ValueError:  # a plain file
+        else:  # no loop waits for these, and asyncio only finds that out for some of them
             with pipe:
                 self.data_received(pipe.read())
             self.connection_lost(None)
