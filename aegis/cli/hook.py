@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 
 import click
 
+from aegis.cli.wrap import writing
 from aegis.clients.claude_code.event import Event
 from aegis.clients.claude_code.hook import answer
 from aegis.clients.claude_code.rules import draft, writable
@@ -17,7 +17,6 @@ from aegis.clients.locations import hook_settings
 from aegis.clients.settingsfile import SettingsFile
 from aegis.core.policy import Policy
 from aegis.errors import AegisError
-from aegis_core.redact import Redactor
 from aegis_core.text import visible
 
 __all__ = ["hook"]
@@ -153,22 +152,18 @@ def _put(file: SettingsFile, new: str, *, dry_run: bool) -> None:
         click.echo(f"{name}: nothing to change")
         return
     if dry_run:
-        redactor = Redactor()
-        before, after = (redactor.text(text).splitlines() for text in (file.text, new))
-        for line in difflib.unified_diff(
-            before, after, str(file.path), str(file.path), "now", "then", n=1, lineterm=""
-        ):
-            click.echo(visible(line))
+        click.echo("\n".join(file.difference(new)))
         return
     data = file.encoded(new)
     adding = "aegis hook claude-code" in new
-    if adding and file.data and "aegis hook claude-code" not in file.text:
-        file.keep()
-    if not adding and new == _EMPTY and not file.backup.exists():
-        file.remove()  # there was none before
-    else:
-        file.replace(data)
-        backup = SettingsFile.read(file.backup, missing="")
-        if not adding and backup.data == data:
-            backup.remove()
+    with writing():
+        if adding and file.data and "aegis hook claude-code" not in file.text:
+            file.keep()
+        if not adding and new == _EMPTY and not file.backup.exists():
+            file.remove()  # there was none before
+        else:
+            file.replace(data)
+            backup = SettingsFile.read(file.backup, missing="")
+            if not adding and backup.data == data:
+                backup.remove()
     click.echo(f"{name}: the hook was {'put in' if adding else 'taken out'}. It counts from the client's next start.")

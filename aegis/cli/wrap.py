@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -18,13 +18,12 @@ from aegis.clients.settingsfile import SettingsFile
 from aegis.clients.wrapping import Fate, own_program, unwrap_all, wrap_all
 from aegis.core.policy import Policy
 from aegis.errors import AegisError
-from aegis_core.redact import Redactor
 from aegis_core.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
-__all__ = ["chosen", "client_option", "opened", "unwrap", "wrap"]
+__all__ = ["chosen", "client_option", "opened", "unwrap", "wrap", "writing"]
 
 
 client_option = click.option(
@@ -76,8 +75,9 @@ def wrap(
     PATH is a JSON file with servers under mcpServers or servers. Each server that is started by a command runs through
     `aegis proxy` from then on. Nothing else in the file changes, not even a comment or a blank, and `aegis unwrap`
     restores it byte for byte; what it held is kept beside it, in a file that ends in .before-aegis. Doing it twice
-    changes nothing; with another policy or trail, it puts in that one. A server that is reached over HTTP is left
-    alone, and so is one that may write to the files that govern it. Restart the client afterwards.
+    changes nothing; with another policy or trail, it puts in that one and leaves the proxy's other options. A server
+    that is reached over HTTP is left alone, and so is one that may write to the files that govern it. Restart the
+    client afterwards.
 
     Exit codes: 0 every server asked for runs through the proxy; 1 some do not, and it says why; 2 the settings, the
     policy or the options cannot be used.
@@ -100,9 +100,10 @@ def wrap(
 
     new, fates = wrap_all(file.text, chosen(file, only), program=own_program(), options=options, refusal=refusal)
     if new != file.text and not dry_run:
-        if not (file.backup.exists() and any(server.behind for server in servers(parse(file.text)))):
-            file.keep()
-        file.replace(file.encoded(new))
+        with writing():
+            if not (file.backup.exists() and any(server.behind for server in servers(parse(file.text)))):
+                file.keep()
+            file.replace(file.encoded(new))
     _report(file, fates, new, dry_run=dry_run, as_json=as_json)
     return 1 if any(fate.done == "left" for fate in fates) else 0
 
@@ -129,7 +130,8 @@ def unwrap(path: Path | None, client: str | None, *, only: tuple[str, ...], dry_
     new, fates = unwrap_all(file.text, chosen(file, only))
     if new != file.text and not dry_run:
         data = file.encoded(new)
-        file.replace(data)
+        with writing():
+            file.replace(data)
         backup = SettingsFile.read(file.backup, missing="")
         if backup.data == data:
             backup.remove()
@@ -156,6 +158,15 @@ def opened(path: Path | None, client: str | None) -> SettingsFile:
     except AegisError as problem:
         raise click.UsageError(visible(f"{file.path}:{problem}")) from None
     return file
+
+
+@contextlib.contextmanager
+def writing() -> Generator[None]:
+    """Settings that cannot be written end the command as those that cannot be read do."""
+    try:
+        yield
+    except AegisError as problem:
+        raise click.ClickException(visible(str(problem))) from None
 
 
 def chosen(file: SettingsFile, only: tuple[str, ...]) -> list[Server]:
@@ -201,9 +212,8 @@ def _report(file: SettingsFile, fates: list[Fate], new: str, *, dry_run: bool, a
         click.echo(json.dumps(report, indent=2))
         return
     if dry_run and changed:
-        for line in _difference(file, new):
-            colour = {"+": "green", "-": "red"}.get(line[:1])
-            click.echo(click.style(visible(line), fg=colour))
+        for line in file.difference(new):
+            click.echo(click.style(line, fg={"+": "green", "-": "red"}.get(line[:1])))
     for fate in fates:
         where = f" (of {fate.server.place[1]})" if fate.server.place[0] == "projects" else ""
         said = click.style(_SAID[fate.done][dry_run], fg="yellow" if fate.done == "left" else "green")
@@ -213,11 +223,3 @@ def _report(file: SettingsFile, fates: list[Fate], new: str, *, dry_run: bool, a
     elif changed and not dry_run:
         kept = f", and what it held is kept in {file.backup.name}" if file.backup.exists() else ""
         click.echo(visible(f"{file.path} was changed{kept}. Restart the client."))
-
-
-def _difference(file: SettingsFile, new: str) -> list[str]:
-    """What changes, as lines; what looks like a secret in them is masked."""
-    redactor = Redactor()
-    before, after = (redactor.text(text).splitlines() for text in (file.text, new))
-    name = str(file.path)
-    return list(difflib.unified_diff(before, after, name, name, "now", "then", n=1, lineterm=""))

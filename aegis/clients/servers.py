@@ -22,7 +22,10 @@ from aegis.clients.jsontext import Edit, Node, after_gap, apply, quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Server", "option", "servers", "unwrapped", "wrapped"]
+__all__ = ["Server", "option", "other_options", "servers", "unwrapped", "wrapped"]
+
+_FLAGS = frozenset(("--allow-writable-policy",))
+_GIVEN = frozenset(("--policy", "--db", "--server")) | _FLAGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Server:
     def problem(self) -> str | None:
         """Why the proxy cannot stand in front of it; None if it can."""
         if self.command is not None:
-            return None
+            return None if self.command[0] else "its command is empty"
         if self.entry.members is None:
             return "its entry is not an object"
         if self.entry.get("command") is not None:
@@ -161,6 +164,19 @@ def unwrapped(text: str, server: Server) -> str:
         followed = text[end : end + 1] == ","  # by an argument, or as editors allow it by nothing
         edits.append(Edit(args.start + 1, end + 1 if followed else original.end, ""))
     return apply(text, edits)
+
+
+def other_options(options: Sequence[str]) -> tuple[str, ...]:
+    """The proxy's options but for those that `wrapped` is given: what somebody has put there by hand."""
+    others: list[str] = []
+    words = iter(options)
+    for word in words:
+        name, given, _ = word.partition("=")
+        if name not in _GIVEN:
+            others.append(word)
+        elif not given and name not in _FLAGS:
+            next(words, None)
+    return tuple(others)
 
 
 def option(options: Sequence[str], name: str) -> str | None:

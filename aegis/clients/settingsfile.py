@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import difflib
 import os
 import secrets
 import stat
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis_core.errors import AegisError
+from aegis_core.redact import Redactor
+from aegis_core.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +54,8 @@ class SettingsFile:
         try:
             if real.is_dir():
                 raise AegisError(f"{path}: is a folder, not a settings file")
+            if real.exists() and not real.is_file():
+                raise AegisError(f"{path}: is a pipe or a device, not a settings file")
             with real.open("rb") as file:
                 data = file.read(_LONGEST + 1)
         except FileNotFoundError:
@@ -76,6 +81,14 @@ class SettingsFile:
         mark = codecs.BOM_UTF8 if self.data.startswith(codecs.BOM_UTF8) else b""
         return mark + text.encode("utf-8")
 
+    def difference(self, text: str) -> list[str]:
+        """What a new text would change, as lines for a terminal; what looks like a secret in them is masked."""
+        redactor = Redactor()
+        before, after = (redactor.text(each).splitlines() for each in (self.text, text))
+        lines = [*difflib.unified_diff(before, after, n=1, lineterm="")][2:]
+        lines = [f"--- {self.path} now", f"+++ {self.path} then", *lines] if lines else []
+        return ["\t".join(map(visible, line.split("\t"))) for line in lines]
+
     def replace(self, data: bytes) -> None:
         """Put new contents in its place, all or nothing, with the owner and the permissions it had.
 
@@ -88,6 +101,7 @@ class SettingsFile:
                 raise AegisError(f"{self.path}: was changed by another program just now; run the command again")
 
         try:
+            self._refuse_read_only()
             like = self.path.stat() if self.path.exists() else None
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _put(self.path, data, like=like, check=unchanged)
@@ -98,6 +112,11 @@ class SettingsFile:
         """Delete it, if it is as it was read."""
         if self._now() == self.data:
             self.path.unlink(missing_ok=True)
+
+    def _refuse_read_only(self) -> None:
+        """Leave a file alone that its owner has made read-only, although its folder would let us replace it."""
+        if self.path.exists() and not os.access(self.path, os.W_OK):
+            raise AegisError(f"{self.path}: cannot be written: it is read-only")
 
     def _now(self) -> bytes:
         try:
@@ -117,6 +136,7 @@ class SettingsFile:
             AegisError: The backup cannot be written.
         """
         try:
+            self._refuse_read_only()
             _put(self.backup, self.data)
         except OSError as error:
             raise AegisError(f"{self.backup}: cannot be written: {error.strerror or error}") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis.clients.jsontext import parse
-from aegis.clients.servers import Server, servers, unwrapped, wrapped
+from aegis.clients.servers import Server, other_options, servers, unwrapped, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -45,7 +45,8 @@ def wrap_all(
 
     Args:
         text: The settings.
-        chosen: Some of their servers. One that runs through a proxy with other options gets these.
+        chosen: Some of their servers. One that runs through a proxy already gets these options in place of its own, and
+            keeps those that are not among them.
         program: The command that runs `aegis`.
         options: The proxy's options but for ``--server``.
         refusal: Why a server must not be run through the proxy as it is; None if it may.
@@ -57,7 +58,8 @@ def wrap_all(
             fates.append(Fate(server, "left", why))
             continue
         new = text if server.behind is None else unwrapped(text, _again(text, server))
-        new = wrapped(new, _again(new, server), program, options)
+        others = other_options(server.options)
+        new = wrapped(new, _again(new, server), program, [*options, others] if others else options)
         fates.append(Fate(server, "unchanged" if new == text else "wrapped"))
         text = new
     return text, fates

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import stat
 import sys
 from pathlib import Path
@@ -148,6 +149,24 @@ def test_another_policy_replaces_the_one_that_was_put_in(place: Path) -> None:
     assert file.read_bytes() == VSCODE.encode()
 
 
+@pytest.mark.parametrize("shape", [["srv", "-y"], ["srv"]])
+def test_options_that_somebody_gave_the_proxy_by_hand_stay(place: Path, shape: list[str]) -> None:
+    file = written(place, json.dumps({"mcpServers": {"a": {"command": shape[0], "args": shape[1:]}}}))
+    wrap(place, file)
+    by_hand = json.loads(file.read_text())
+    args = by_hand["mcpServers"]["a"]["args"]
+    args[1:1] = ["--locked", "--hold", "20", "--db=/elsewhere/trail.db", "--allow-writable-policy"]
+    file.write_text(json.dumps(by_hand))
+    assert "runs through the proxy\n" in wrap(place, file).stdout
+    args = json.loads(file.read_text())["mcpServers"]["a"]["args"]
+    own = args[: args.index("--")]
+    assert [word for word in own if word.startswith("--")] == ["--policy", "--db", "--locked", "--hold", "--server"]
+    assert own[own.index("--hold") + 1] == "20"
+    assert "already" in wrap(place, file).stdout
+    aegis(place, "unwrap", str(file))
+    assert json.loads(file.read_text()) == {"mcpServers": {"a": {"command": shape[0], "args": shape[1:]}}}
+
+
 def test_only_the_servers_asked_for_are_touched(place: Path) -> None:
     file = written(place, DESKTOP)
     ran = wrap(place, file, "--server", "memory")
@@ -174,6 +193,30 @@ def test_a_dry_run_shows_the_difference_without_secrets_and_changes_nothing(plac
     assert "abc123secret" not in ran.stdout
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == ["settings.json"]
+
+
+def test_a_difference_shows_tabs_as_tabs_and_says_which_is_which(place: Path) -> None:
+    file = written(place, VSCODE)
+    lines = wrap(place, file, "--dry-run").stdout.splitlines()
+    assert lines[:2] == [f"--- {file} now", f"+++ {file} then"]
+    assert '-\t\t\t"command": "uvx" /* on PATH */,' in lines
+    assert not any("\\t" in line for line in lines)
+
+
+def test_settings_that_cannot_be_written_are_left_and_it_is_said(place: Path) -> None:
+    file = written(place, DESKTOP)
+    file.with_name("settings.json.before-aegis").mkdir()
+    ran = wrap(place, file)
+    assert ran.returncode == 2
+    assert "settings.json.before-aegis: cannot be written" in ran.stderr
+    assert file.read_text() == DESKTOP
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
+def test_a_pipe_is_no_settings_file(place: Path) -> None:
+    os.mkfifo(place / "client" / "pipe.json")
+    ran = wrap(place, place / "client" / "pipe.json")
+    assert (ran.returncode, "is a pipe or a device" in ran.stderr) == (2, True)
 
 
 def test_what_the_user_changed_meanwhile_stays_when_the_proxy_is_taken_out(place: Path) -> None:
@@ -242,13 +285,14 @@ def test_entries_that_are_no_plain_commands_are_left_with_a_reason(place: Path) 
         "c": {"command": "x", "args": [1]},
         "d": 7,
         "e": {},
+        "empty": {"command": "", "args": []},
     }
     file = written(place, json.dumps({"mcpServers": entries}))
     before = file.read_bytes()
     ran = wrap(place, file, "--json")
     assert ran.returncode == 1
     report = json.loads(ran.stdout)
-    assert [fate["done"] for fate in report["servers"]] == ["left"] * 5
+    assert [fate["done"] for fate in report["servers"]] == ["left"] * 6
     assert all(fate["why"] for fate in report["servers"])
     assert file.read_bytes() == before
 

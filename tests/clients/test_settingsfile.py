@@ -51,6 +51,18 @@ def test_a_folder_that_cannot_be_written_leaves_the_file_as_it_was(tmp_path: Pat
     assert path.read_text() == "{}"
 
 
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_a_file_that_its_owner_made_read_only_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text("{}")
+    path.chmod(0o400)
+    file = SettingsFile.read(path)
+    for write in (file.keep, lambda: file.replace(b"ours")):
+        with pytest.raises(AegisError, match="it is read-only"):
+            write()
+    assert [found.name for found in tmp_path.iterdir()] == ["settings.json"]
+
+
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only the superuser may give a file away")
 def test_the_owner_stays_the_owner(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
