@@ -9,7 +9,7 @@ from aegis_core.snapshot import FrozenDict, canonical, freeze_params, has_opaque
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Action", "action_of"]
+__all__ = ["Action", "action_of", "plain_text", "text_or_none"]
 
 _EMPTY = FrozenDict()
 
@@ -74,11 +74,10 @@ class Action(_Fields):
             or (user is not None and user.__class__ is not str)
             or (session_id is not None and session_id.__class__ is not str)
         ):
-            raise TypeError(
-                _not_text(
-                    type=type, target=target, description=description, agent=agent, user=user, session_id=session_id
-                )
-            )
+            type, target = plain_text("Action type", type), plain_text("Action target", target)  # noqa: A001 - as above
+            description = plain_text("Action description", description)
+            agent, user = text_or_none("Action agent", agent), text_or_none("Action user", user)
+            session_id = text_or_none("Action session_id", session_id)
         frozen = _EMPTY if params is None else freeze_params(params)
         told = _EMPTY if labels is None else freeze_params(labels)
         return _made(type, target, frozen, agent, user, session_id, told, description)
@@ -195,13 +194,20 @@ def _made(
     return fields  # type: ignore[no-any-return]
 
 
-def _not_text(**names: object) -> str:
-    """Which of the names is no string."""
-    for name, value in names.items():
-        needed = name in ("type", "target", "description")
-        if type(value) is not str and (needed or value is not None):
-            return f"Action {name} must be a string{'' if needed else ' or None'}, got {value!r}"
-    raise AssertionError("every name is a string")
+def plain_text(what: str, value: object, or_what: str = "") -> str:
+    """A string as the plain one it holds: a subclass (the member of an enum) may compare and print as it likes.
+
+    Raises:
+        TypeError: If it is no string.
+    """
+    if not issubclass(type(value), str):
+        raise TypeError(f"{what} must be a string{or_what}, got {value!r}")
+    return str.__str__(value)
+
+
+def text_or_none(what: str, value: object) -> str | None:
+    """`plain_text` of what may be None."""
+    return None if value is None else plain_text(what, value, " or None")
 
 
 def _rebuild(fields: dict[str, Any]) -> Action:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import wrapt
 
-from aegis_core.action import Action, action_of
+from aegis_core.action import Action, action_of, plain_text, text_or_none
 from aegis_core.decision import Approval, Decision, RiskLevel
 from aegis_core.errors import ActionRefused
 from aegis_core.result import Result, ResultStatus
@@ -64,10 +64,13 @@ def governed(
 
     Raises:
         TypeError: At decoration, if it is not a function, is a lambda without a ``type``, or is a generator function
-            (its body would run after the call's outcome was recorded).
+            (its body would run after the call's outcome was recorded); or if an argument has the wrong type.
         ActionRefused: At the call, if it is not run; also where no runtime is active.
         AuditError: At the call, if it could not be written down.
     """
+    type, target = text_or_none("type", type), plain_text("target", target)  # noqa: A001 - as above
+    if params is not None and not callable(params):
+        raise TypeError(f"params must be a function of the call's arguments, got {params!r}")
     if runtime is not None and not isinstance(runtime, Runtime):
         return _decorate(runtime, None, type, target, params)
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
-from aegis_core.action import Action
+from aegis_core.action import Action, plain_text, text_or_none
 from aegis_core.call import ending, governed_call, refused_call
 from aegis_core.decision import Approval
 from aegis_core.drive import Call, adrive, drive
@@ -79,8 +79,8 @@ class Runtime(Surroundings):
         _check_object(
             "approval_handler", approval_handler, "ask", "an ApprovalHandler, e.g. CallbackApprovalHandler(fn)"
         )
-        for name, text in (("session_id", session_id), ("agent", agent), ("user", user)):
-            _check_text(name, text)
+        session_id = text_or_none("session_id", session_id)
+        agent, user = text_or_none("agent", agent), text_or_none("user", user)
         if approval_handler is None:
             from aegis_core.approval.terminal import TerminalApprovalHandler  # noqa: PLC0415 - for the default
 
@@ -288,14 +288,10 @@ class Runtime(Surroundings):
     @contextmanager
     def session(self, id: str, *, agent: str | None = None, user: str | None = None) -> Generator[Session]:  # noqa: A002
         """Within the block, this runtime's calls belong to this session and, by default, to this agent and user."""
-        for name, text in (("agent", agent), ("user", user)):
-            _check_text(name, text)
-        if type(id) is not str:
-            raise TypeError(f"a session's id must be a string, got {id!r}")
         entered = Session(
-            id,
-            agent if agent is not None else self.agent,
-            user if user is not None else self.user,
+            plain_text("a session's id", id),
+            self.agent if agent is None else plain_text("agent", agent, " or None"),
+            self.user if user is None else plain_text("user", user, " or None"),
             tell_text=self._sessions.add_user_text,
             tell_result=self._tell_result,
         )
@@ -416,11 +412,6 @@ _DRY = {
 }
 
 
-def _check_text(name: str, value: object) -> None:
-    if value is not None and type(value) is not str:
-        raise TypeError(f"{name} must be a string or None, got {value!r}")
-
-
 def _check_object(name: str, value: object, method: str, what: str) -> None:
     if isinstance(value, type) and callable(getattr(value, method, None)):
         raise TypeError(f"{name} must be {what}, got the class itself: {value.__name__}(...) makes one")
@@ -429,7 +420,12 @@ def _check_object(name: str, value: object, method: str, what: str) -> None:
 
 
 def set_runtime(runtime: Runtime | None) -> None:
-    """Make a runtime the one that `@governed` functions of this process use outside of `Runtime.activate` blocks."""
+    """Make a runtime the one that `@governed` functions of this process use outside of `Runtime.activate` blocks.
+
+    Raises:
+        TypeError: If it is neither a runtime nor None.
+    """
+    _check_object("runtime", runtime, "arun", "a Runtime or None")
     global _process_runtime  # noqa: PLW0603 - the one place of process-wide state, set by the program itself
     _process_runtime = runtime
 

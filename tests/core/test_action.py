@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import enum
 import pickle
 from typing import Any
 
@@ -73,6 +74,32 @@ def test_a_class_derived_from_it_is_refused():
 def test_a_wrong_type_is_named(arguments, message):
     with pytest.raises(TypeError, match=message):
         Action(**{"type": "read", "target": "fs", **arguments})
+
+
+class Name(enum.StrEnum):
+    READ = "read"
+
+    def __str__(self) -> str:
+        return "something else"
+
+
+class Loud(str):
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = str.__hash__
+
+
+def test_a_name_that_is_more_than_a_string_is_taken_as_the_string_it_is():
+    action = Action(
+        Name.READ, Loud("fs"), agent=Loud("bot"), user=Name.READ, session_id=Loud("s"), description=Loud("")
+    )
+    assert action == Action("read", "fs", agent="bot", user="read", session_id="s")
+    names = (*action.names, action.session_id, action.description)
+    assert {type(name) for name in names} == {str}
+    assert names == ("read", "fs", "bot", "read", "s", "")
 
 
 def test_no_params_and_empty_params_are_the_same():

@@ -593,6 +593,14 @@ def test_what_is_no_function_is_refused_at_decoration(thing, how):
         how(thing)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"type": 5}, {"target": None}, {"target": b"crm"}, {"params": {"to": "ann"}}], ids=repr
+)
+def test_an_argument_of_the_wrong_type_is_refused_at_decoration(wrong):
+    with pytest.raises(TypeError, match="must be a"):
+        governed(RUNTIME, **wrong)
+
+
 def test_generator_functions_are_refused_at_decoration():
     def numbers():
         yield 1

@@ -523,3 +523,10 @@ async def test_an_integration_may_refuse_a_call_on_record():
     entries = governed.audit_logger.get_log()  # type: ignore[attr-defined]
     assert [(entry["matched_rule"], entry["result_status"]) for entry in entries] == [("<arguments>", "blocked")] * 2
     assert entries[0]["session_id"] == governed.session_id
+
+
+def test_only_a_runtime_can_be_the_process_wide_one():
+    for wrong in ("runtime", Runtime, object()):
+        with pytest.raises(TypeError, match="runtime must be a Runtime or None"):
+            set_runtime(wrong)  # type: ignore[arg-type]
+    assert active_runtime() is None
