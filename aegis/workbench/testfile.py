@@ -115,7 +115,7 @@ class CallDocument(Document):
 
     type: str = key(_WORD, "The tool's name.")
     target: str | None = key(_WORD, "Where it lives; absent: the file's target.", default=None)
-    params: Mapping[str, Any] = key(_PARAMS, "The arguments.", default={})
+    params: dict[str, Any] = key(_PARAMS, "The arguments.", default={})
     agent: str | None = key(_TEXT, "The agent that calls; absent: the file's.", default=None)
     user: str | None = key(_TEXT, "On whose behalf; absent: the file's.", default=None)
 
@@ -159,7 +159,7 @@ class StepDocument(Document):
     said: tuple[str, ...] | None = key(WORDS, "What the user says.", default=None)
     type: str | None = key(_WORD, "The tool that is called then.", default=None)
     target: str | None = key(_WORD, "As for a call.", default=None)
-    params: Mapping[str, Any] = key(_PARAMS, "As for a call.", default={})
+    params: dict[str, Any] = key(_PARAMS, "As for a call.", default={})
     agent: str | None = key(_TEXT, "As for a call.", default=None)
     user: str | None = key(_TEXT, "As for a call.", default=None)
     result: Any = key(ANYTHING, "What the tool returns.", default=None)

@@ -76,7 +76,7 @@ def _include(value: object) -> IncludeDocument:
 
 def _includes(value: object) -> tuple[IncludeDocument, ...]:
     entries = value if isinstance(value, list | tuple) else [value]
-    if not entries or entries == [None]:
+    if not entries or (len(entries) == 1 and entries[0] is None):
         raise ValueError("is empty; name a pack or a file, or leave it out")
     return _LISTED.read(entries)  # type: ignore[no-any-return]
 

@@ -36,6 +36,9 @@ def text(*, longest: int | None = None, empty: bool = False) -> Reader:
     return Reader(reads, {"type": "string", **limits})
 
 
+_LARGEST = 2**63 - 1
+
+
 def whole(*, least: int) -> Reader:
     """A whole number of at least so much."""
 
@@ -44,6 +47,8 @@ def whole(*, least: int) -> Reader:
             raise ValueError(f"must be a whole number, got {shown(value)}")
         if value < least:
             raise ValueError(f"must be at least {least}, got {shown(value)}")
+        if value > _LARGEST:
+            raise ValueError(f"must be at most {_LARGEST}, got {shown(value)}")
         return value
 
     return Reader(reads, {"type": "integer", "minimum": least})

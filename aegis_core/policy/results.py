@@ -14,6 +14,7 @@ from aegis_core.policy.readers import listed, one_of, text, the, whole
 from aegis_core.policy.reading import Document, Reader, given, key
 from aegis_core.policy.screening import Contents, cut, marked, redacted, withheld
 from aegis_core.policy.trust import EVERY_TOOL, ToolMatch, ToolPattern
+from aegis_core.policy.wording import shown
 from aegis_core.redact import Redactor
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ __all__ = ["RedactDocument", "ResultConditions", "ResultRule", "ResultRuleDocume
 
 def _pattern(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"must be an RE2 pattern (text), got {value!r}")
+        raise ValueError(f"must be an RE2 pattern (text), got {shown(value)}")
     compile_regex(value)
     return value
 

@@ -20,6 +20,7 @@ from aegis_core.policy.arguments.verdict import (
 )
 from aegis_core.policy.readers import FLAG
 from aegis_core.policy.reading import Document, Reader, given, key
+from aegis_core.policy.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,10 +56,10 @@ def _schemes(value: object) -> tuple[str, ...]:
 def _ports(value: object) -> tuple[int, ...]:
     ports = [value] if isinstance(value, int) else value
     if not isinstance(ports, list | tuple) or not ports:
-        raise ValueError(f"must be a port or a non-empty list of ports, got {value!r}")
+        raise ValueError(f"must be a port or a non-empty list of ports, got {shown(value)}")
     for port in ports:
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
-            raise ValueError(f"{port!r} is not a port; write a number from 0 to 65535")
+            raise ValueError(f"{shown(port)} is not a port; write a number from 0 to 65535")
     return tuple(ports)
 
 

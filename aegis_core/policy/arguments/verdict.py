@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from aegis_core.policy.globs import glob_problem, parse_glob
 from aegis_core.policy.names import fold
 from aegis_core.policy.reading import Reader
+from aegis_core.policy.wording import shown
 from aegis_core.text import visible
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def words(value: object) -> tuple[str, ...]:
     """
     found = [value] if isinstance(value, str) else value
     if not isinstance(found, list | tuple) or not all(isinstance(word, str) for word in found):
-        raise ValueError(f"must be text or a list of texts, got {value!r}")
+        raise ValueError(f"must be text or a list of texts, got {shown(value)}")
     if not found:
         raise ValueError("is an empty list and could never hold; name at least one, or leave the key out")
     if "" in found:

@@ -14,6 +14,7 @@ from aegis_core.policy.conditions.params import ParamCondition
 from aegis_core.policy.conditions.truth import Finding
 from aegis_core.policy.readers import one_of, whole
 from aegis_core.policy.reading import Document, Reader, key
+from aegis_core.policy.wording import shown
 
 if TYPE_CHECKING:
     from aegis_core.action import Action
@@ -44,15 +45,17 @@ class SessionView(Protocol):
 # --- param_from ------------------------------------------------------------------------------------------------------
 
 
+_SOURCE = one_of("user", "trusted")
+
+
 def _sources(value: object) -> tuple[str, ...]:
     named = [value] if isinstance(value, str) else value
-    if not isinstance(named, list | tuple) or not named or any(name not in ("user", "trusted") for name in named):
-        raise ValueError(f"must be a list of user, trusted or both, got {value!r}")
-    return tuple(sorted(set(named)))
+    if not isinstance(named, list | tuple) or not named:
+        raise ValueError(f"must be a list of user, trusted or both, got {shown(value)}")
+    return tuple(sorted({_SOURCE.read(name) for name in named}))
 
 
-_SOURCE = {"type": "string", "enum": ["user", "trusted"]}
-SOURCES = Reader(_sources, {"anyOf": [_SOURCE, {"items": _SOURCE, "type": "array", "minItems": 1}]})
+SOURCES = Reader(_sources, {"anyOf": [_SOURCE.schema, {"items": _SOURCE.schema, "type": "array", "minItems": 1}]})
 """Where a value may have come from."""
 
 
@@ -178,7 +181,7 @@ def _window(value: object) -> int:
     match = _DURATION.match(value) if isinstance(value, str) else None
     seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
     if not 0 < seconds <= _LONGEST:
-        raise ValueError(f"must be a duration like 30s, 15m, 1h or 7d (a year at most), got {value!r}")
+        raise ValueError(f"must be a duration like 30s, 15m, 1h or 7d (a year at most), got {shown(value)}")
     return seconds
 
 

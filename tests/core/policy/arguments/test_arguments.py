@@ -171,7 +171,7 @@ def test_a_single_text_stands_for_a_list_of_one() -> None:
         ("param_url", {"hosts": ["münchen.de"]}, "in its xn-- form"),
         ("param_url", {"schemes": ["https://"]}, "'https://' is not a scheme; write 'https'"),
         ("param_url", {"ports": ["443"]}, "'443' is not a port"),
-        ("param_url", {"ports": [True]}, "True is not a port"),
+        ("param_url", {"ports": [True]}, "true is not a port"),
         ("param_url", {"ports": []}, "non-empty list of ports"),
         ("param_url", {"private": "no"}, "must be true or false"),
         ("param_shell", {}, "missing key 'programs'"),
