@@ -226,7 +226,7 @@ def test_the_digest_covers_trust_results_redact_and_session_conditions():
         ("conditions: {after: fetch}, approval: auto", "must be a mapping"),
         ("conditions: {after: {tool: fetch}}, approval: auto", "unknown key 'tool'"),
         ("conditions: {after: {type: '[a'}}, approval: auto", "never closed"),
-        ("conditions: {param_from: {to: []}}, approval: auto", "must be 'user' or 'trusted', got 'tools'"),
+        ("conditions: {param_from: {to: []}}, approval: auto", "must be a list of user, trusted or both"),
         ("conditions: {param_from: {to: [user, tools]}}, approval: auto", "must be 'user' or 'trusted', got 'tools'"),
         ("conditions: {param_from: {'': user}}, approval: auto", "is not a parameter path"),
         ("conditions: {param_form: {to: user}}, approval: auto", "did you mean 'param_from'"),
