@@ -200,7 +200,7 @@ def plain_text(what: str, value: object, or_what: str = "") -> str:
     Raises:
         TypeError: If it is no string.
     """
-    if not issubclass(type(value), str):
+    if not isinstance(value, str):
         raise TypeError(f"{what} must be a string{or_what}, got {value!r}")
     return str.__str__(value)
 
