@@ -6,10 +6,12 @@ import datetime
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from aegis_core.decision import RiskLevel
+
 __all__ = ["FilterOptions", "Filters", "Time", "moment"]
 
-Time = datetime.datetime | str | int
-"""A point in time: a datetime (naive means UTC), ISO 8601 text, or microseconds since the epoch."""
+Time = datetime.datetime | datetime.date | str | int
+"""A point in time: a datetime (naive means UTC) or a date, ISO 8601 text, or microseconds since the epoch."""
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
@@ -19,11 +21,14 @@ def moment(time: Time) -> int:
 
     Raises:
         ValueError: The text is not ISO 8601.
+        TypeError: It is none of these.
     """
     if isinstance(time, int):
         return time
     if isinstance(time, str):
         time = datetime.datetime.fromisoformat(time)
+    if not isinstance(time, datetime.datetime):
+        time = datetime.datetime.combine(time, datetime.time.min)
     if time.tzinfo is None:
         time = time.replace(tzinfo=datetime.UTC)
     return (time - _EPOCH) // datetime.timedelta(microseconds=1)
@@ -35,7 +40,7 @@ class FilterOptions(TypedDict, total=False):
     session_id: str | None
     type: str | None
     target: str | None
-    risk: str | None
+    risk: RiskLevel | str | None
     status: str | None
     rule: str | None
     agent: str | None
@@ -50,7 +55,7 @@ class Filters:
 
     Attributes:
         session_id: Exactly this session. Likewise ``type``, ``target``, ``rule`` and ``agent``.
-        risk: ``low`` to ``critical``, in any case.
+        risk: A `RiskLevel`, or ``low`` to ``critical`` in any case.
         status: A result status, ``running`` or ``unknown``.
         since: Not before this time.
         until: Before this time.
@@ -60,7 +65,7 @@ class Filters:
     session_id: str | None = None
     type: str | None = None
     target: str | None = None
-    risk: str | None = None
+    risk: RiskLevel | str | None = None
     status: str | None = None
     rule: str | None = None
     agent: str | None = None
@@ -74,7 +79,7 @@ class Filters:
             "session_id": self.session_id,
             "action_type": self.type,
             "action_target": self.target,
-            "risk_level": self.risk.upper() if self.risk is not None else None,
+            "risk_level": self.risk.name if isinstance(self.risk, RiskLevel) else self.risk and self.risk.upper(),
             "matched_rule": self.rule,
             "agent": self.agent,
         }

@@ -111,6 +111,8 @@ def connect(path: str) -> sqlite3.Connection:
         raise AuditError(f"the audit trail {path!r} cannot be created: {error}") from error
     with _explained(connection, path, "opened"):
         if _is_empty(connection, path):
+            with contextlib.suppress(PermissionError):  # somebody made it for us
+                Path(path).chmod(0o600)
             _create(connection)
         _recognise(connection, path)
         connection.execute("PRAGMA synchronous = NORMAL")  # see `database`
@@ -138,14 +140,23 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
+def is_there(path: str) -> bool:
+    """Whether anything was ever written to a trail: a file may be made, empty, before it is one."""
+    try:
+        return Path(path).stat().st_size > 0
+    except OSError:
+        return False
+
+
 def connect_reader(path: str) -> sqlite3.Connection:
     """Open a trail for reading only.
 
     Raises:
         AuditError: There is no such file, it is not a trail, or it cannot be read.
     """
-    if not Path(path).exists():
-        raise NotATrail(f"there is no audit trail at {path!r}")
+    if not is_there(path):
+        yet = " yet: the file is empty" if Path(path).exists() else ""
+        raise NotATrail(f"there is no audit trail at {path!r}{yet}")
     connection = _open(path, "ro")
     with _explained(connection, path, "read"):
         _recognise(connection, path)

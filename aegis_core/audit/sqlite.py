@@ -15,7 +15,7 @@ from aegis_core.audit.digest import Digest
 from aegis_core.audit.job import Job
 from aegis_core.audit.reader import Reader
 from aegis_core.audit.render import session_name
-from aegis_core.audit.schema import VERSION
+from aegis_core.audit.schema import VERSION, NotATrail, is_there
 from aegis_core.audit.watch import FileWatch, Watch
 from aegis_core.audit.writer import Writer
 from aegis_core.errors import AuditError
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aegis_core.audit.transaction import Transaction
     from aegis_core.audit.verify import Verification
     from aegis_core.audit.writer import Database as AnyDatabase
+    from aegis_core.decision import RiskLevel
     from aegis_core.record import Record
     from aegis_core.redact import Redactor
 
@@ -61,13 +62,16 @@ class AuditLogger:
         reader: Asks the trail more than `get_log` does.
 
     Raises:
-        AuditError: ``db_path`` is a URL that cannot be used, or its extra is not installed.
+        AuditError: ``db_path`` is a URL that cannot be used, or its extra is not installed; or it is no file.
     """
 
     def __new__(cls, db_path: str | os.PathLike[str] = "aegis_audit.db", *, durable: bool = True) -> Self:  # noqa: ARG004 - __init__'s
         """The logger for a file or a URL."""
-        if "://" not in os.fspath(db_path):
+        scheme, is_url, _ = os.fspath(db_path).partition("://")
+        if not is_url:
             return super().__new__(cls)
+        if scheme not in ("postgresql", "postgres"):
+            raise AuditError(f"a trail is a file or a postgresql:// URL; {scheme}:// is neither")
         try:
             from aegis_core.audit.postgres import PostgresAuditLogger  # noqa: PLC0415 - loads psycopg
         except ImportError as error:
@@ -77,7 +81,7 @@ class AuditLogger:
         return super().__new__(PostgresAuditLogger if cls is AuditLogger else cls)  # type: ignore[return-value]
 
     def __init__(self, db_path: str | os.PathLike[str] = "aegis_audit.db", *, durable: bool = True) -> None:
-        self.path = os.path.realpath(os.fspath(db_path))
+        self.path = _file(os.fspath(db_path))
         digest = Digest(self.path)
         self._open(Reader(self.path), Database(self.path, digest=digest), digest, durable=durable)
 
@@ -148,7 +152,7 @@ class AuditLogger:
         session_id: str | None = None,
         type: str | None = None,  # noqa: A002 - the field's name
         target: str | None = None,
-        risk: str | None = None,
+        risk: RiskLevel | str | None = None,
         status: str | None = None,
         rule: str | None = None,
         agent: str | None = None,
@@ -160,9 +164,9 @@ class AuditLogger:
 
         Args:
             session_id: Only calls of this session. ``type``, ``target``, ``rule`` and ``agent`` likewise.
-            risk: Only calls of this risk level, in any case.
+            risk: Only calls of this risk level: a `RiskLevel` or its name, in any case.
             status: Only calls that ended so; ``running`` and ``unknown`` are those without an outcome.
-            since: Only calls from this time on: a datetime, ISO 8601 text or microseconds since the epoch.
+            since: Only calls from this time on: a datetime, a date, ISO 8601 text or microseconds since the epoch.
             until: Only calls before this time.
             limit: Only the newest so many.
 
@@ -287,7 +291,7 @@ class AuditLogger:
         Raises:
             AuditError: The trail was written by a newer Aegis, or cannot be written.
         """
-        before = VERSION if Path(self.path).exists() else 0
+        before = VERSION if is_there(self.path) else 0
         self.transact(lambda _: None)
         return before, VERSION
 
@@ -306,7 +310,7 @@ class AuditLogger:
         """Whether there is a trail to read, once everything posted so far is on it."""
         if self._finalizer.alive:
             self._writer.flush()
-        return Path(self.path).exists()
+        return is_there(self.path)
 
     # --- approvals and other tables --------------------------------------------------------------------------------
 
@@ -336,6 +340,19 @@ class AuditLogger:
     def changes(self) -> int:
         """A number that changes whenever any process commits to the trail: a cheap thing to look at while waiting."""
         return self.reader.changes()
+
+
+def _file(db_path: str) -> str:
+    """The absolute path of a trail's file."""
+    if db_path in ("", ":memory:"):
+        raise AuditError(
+            f"{db_path!r} names no file, and a trail must outlive its program; "
+            "for tests there is aegis.testing.MemoryAuditLogger()"
+        )
+    path = os.path.realpath(db_path)
+    if Path(path).is_dir():
+        raise NotATrail(f"{path!r} is a folder, not an audit trail; name a file in it")
+    return path
 
 
 def _release(writer: Writer, reader: Reader) -> None:

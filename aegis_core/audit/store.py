@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from aegis_core.audit.filters import FilterOptions, Time
     from aegis_core.audit.verify import Verification
+    from aegis_core.decision import RiskLevel
 
 __all__ = ["AuditStore"]
 
@@ -30,7 +31,7 @@ class AuditStore(Sink, Protocol):
         session_id: str | None = None,
         type: str | None = None,  # noqa: A002 - the field's name
         target: str | None = None,
-        risk: str | None = None,
+        risk: RiskLevel | str | None = None,
         status: str | None = None,
         rule: str | None = None,
         agent: str | None = None,

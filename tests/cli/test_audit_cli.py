@@ -313,7 +313,7 @@ def test_no_output_is_written_over_the_trail_it_is_made_of(run, trail, command, 
 def test_a_folder_in_place_of_a_trail_is_named_as_one(run, trail):
     code, _, err = run("--db", trail)
     assert code == 2
-    assert err == f"Error: '{trail}' is a folder, not an audit trail\n"
+    assert err == f"Error: '{trail}' is a folder, not an audit trail; name a file in it\n"
 
 
 def test_a_status_may_be_written_in_any_case_like_a_risk(run, trail):

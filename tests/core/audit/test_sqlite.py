@@ -647,3 +647,44 @@ def test_an_export_is_never_written_over_the_trail_it_is_made_of(tmp_path, end):
                 export(tmp_path / "another name")
         assert logger.count() == 1
         assert logger.verify().ok
+
+
+def test_an_empty_file_made_by_somebody_else_becomes_a_trail_that_only_its_owner_can_read(path):
+    path.touch()
+    path.chmod(0o644)
+    with AuditLogger(path) as logger:
+        assert (logger.get_log(), logger.count(), logger.history("s")) == ([], 0, [])
+        with pytest.raises(AuditError, match=r"there is no audit trail at .* yet: the file is empty"):
+            logger.verify()
+        call(logger, {"path": "/a"})
+        assert logger.count() == 1
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ("", "names no file"),
+        (":memory:", "must outlive its program"),
+        ("mysql://localhost/trail", "mysql:// is neither"),
+        ("file:///tmp/trail.db", "file:// is neither"),
+        (".", "is a folder, not an audit trail"),
+    ],
+)
+def test_what_is_no_place_for_a_trail_is_refused_and_nothing_is_made(tmp_path, monkeypatch, wrong, sentence):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AuditError, match=sentence):
+        AuditLogger(wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_filters_take_a_risk_level_and_a_date(path):
+    with AuditLogger(path) as logger:
+        call(logger, {}, risk=RiskLevel.HIGH)
+        call(logger, {}, risk=RiskLevel.LOW)
+        assert [entry["risk_level"] for entry in logger.get_log(risk=RiskLevel.HIGH)] == ["HIGH"]
+        today = datetime.datetime.now(datetime.UTC).date()
+        assert logger.count(since=today - datetime.timedelta(days=1)) == 2
+        assert logger.count(until=today - datetime.timedelta(days=1)) == 0
+        with pytest.raises(TypeError):
+            logger.count(since=1.5)  # type: ignore[arg-type]
