@@ -297,7 +297,9 @@ def test_tail_f_follows_calls_as_they_begin_and_end(trail):
     ids=" ".join,
 )
 def test_no_output_is_written_over_the_trail_it_is_made_of(run, trail, command, end):
-    assert run("keygen")[0] == 0
+    if command[0] == "checkpoint":
+        pytest.importorskip("cryptography")
+        assert run("keygen")[0] == 0
     own = Path(f"aegis_audit.db{end}")
     with AuditLogger() as logger:
         logger.write(refusal())  # the log of changes is there as long as the trail is open
