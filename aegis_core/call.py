@@ -23,7 +23,7 @@ lost in it).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aegis_core.answers import edited, why_not
 from aegis_core.decision import Approval, Decision, RiskLevel
@@ -65,22 +65,19 @@ MAX_ROUNDS = 8
 # Steps and outcomes are plain dataclasses, though nobody changes them: frozen ones take three times as long to make.
 
 
-@dataclass(slots=True)
-class Ask:
+class Ask(NamedTuple):
     """Put the request to a person. The outcome's value is whatever came back."""
 
     request: ApprovalRequest
 
 
-@dataclass(slots=True)
-class Execute:
+class Execute(NamedTuple):
     """Run the tool with a fresh copy of the intended action's params. The outcome's value may be a `Reply`."""
 
     intent: Intent
 
 
-@dataclass(slots=True)
-class Recall:
+class Recall(NamedTuple):
     """See what the trail knows of the session, before the call is judged. Its failure is the judgement's doubt."""
 
     session_id: str
@@ -98,8 +95,7 @@ class Outcome:
     error: BaseException | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What a tool returned that reports failure in what it returns instead of raising (MCP's ``isError``, an executor).
 
     Attributes:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from dataclasses import dataclass, field
-from typing import Protocol, final
+from typing import NamedTuple, Protocol, final
 
 __all__ = ["Approval", "Caution", "Decider", "Decision", "Floor", "Reservation", "RiskLevel", "strictest"]
 
@@ -40,8 +39,7 @@ class RiskLevel(enum.IntEnum):
     CRITICAL = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Floor:
+class Floor(NamedTuple):
     """A rule that could not be decided for this call and so set the least strict answer that was possible.
 
     Attributes:
@@ -55,8 +53,7 @@ class Floor:
     risk_level: RiskLevel
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """One unit of a budget (a ``calls:`` condition) that must be taken in one transaction with the intent.
 
     Attributes:
@@ -80,8 +77,7 @@ class Decider(Protocol):
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Caution:
+class Caution(NamedTuple):
     """What a door knows of a tool besides the policy. It can make a decision stricter, and a yes binds to it.
 
     Attributes:
@@ -100,8 +96,7 @@ class Caution:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """A policy's answer for one call. Depends on the call and the policy alone.
 
     Attributes:
@@ -120,8 +115,8 @@ class Decision:
     matched_rule: str
     reason: str = ""
     floors: tuple[Floor, ...] = ()
-    reserves: tuple[Reservation, ...] = field(default=(), repr=False)
-    deciders: tuple[Decider, ...] = field(default=(), repr=False, compare=False)
+    reserves: tuple[Reservation, ...] = ()
+    deciders: tuple[Decider, ...] = ()
 
     @property
     def permitted(self) -> bool:
@@ -146,3 +141,17 @@ class Decision:
                 approval, rule, reason = caution.approval, caution.name, caution.reason
         deciders = (*self.deciders, caution)
         return Decision(approval, risk, rule, reason, floors, self.reserves, deciders)
+
+    def __eq__(self, other: object) -> bool:
+        # Not by what it rests on: a rule is equal to itself alone.
+        return isinstance(other, Decision) and self[:-1] == other[:-1]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self[:-1])
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields[:-2])
+        return f"Decision({shown})"

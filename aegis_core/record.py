@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aegis_core.errors import AegisError
 
@@ -87,8 +87,7 @@ class BudgetExhausted(AegisError):  # noqa: N818 - a signal between store and ca
         super().__init__(f"budget {key!r} is exhausted")
 
 
-@dataclass(slots=True)
-class Intent:
+class Intent(NamedTuple):
     """This call is about to run. Written, durably, before the tool starts.
 
     Attributes:
@@ -111,8 +110,7 @@ class Intent:
     answer: ApprovalAnswer | None = None
 
 
-@dataclass(slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """This call was not run: blocked, denied, pending approval, or cancelled while waiting.
 
     Attributes:
@@ -134,8 +132,7 @@ class Refusal:
     request_id: str | None = None
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a call that was run ended.
 
     Attributes:

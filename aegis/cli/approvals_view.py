@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from aegis_core.audit.render import timestamp
@@ -32,7 +31,7 @@ _STYLES = {
 
 def as_data(ticket: Ticket) -> dict[str, Any]:
     """A request as plain data; times as on the trail."""
-    data = asdict(ticket)
+    data = ticket._asdict()
     for name in ("created_at", "expires_at", "answered_at", "consumed_at"):
         data[name] = None if data[name] is None else timestamp(data[name])
     return data

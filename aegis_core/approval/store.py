@@ -8,8 +8,7 @@ two processes that hold the same yes, one runs.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from aegis_core.approval.filed import as_filed, hidden_edit
 from aegis_core.errors import ApprovalError
@@ -57,8 +56,7 @@ class Database(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """One approval as it stands.
 
     Attributes:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aegis_core.errors import PolicyError, Problem
 from aegis_core.policy.conditions.truth import Context
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["LayerConflict", "PolicyHierarchy"]
 
 
-@dataclass(frozen=True, slots=True)
-class LayerConflict:
+class LayerConflict(NamedTuple):
     """A layer whose own answer differs from the one that won.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -270,7 +269,7 @@ def _reserving(decision: Decision, verdicts: list[Verdict], action: Action) -> D
     budgets = [verdict.decider.budget for verdict in verdicts if isinstance(verdict.decider, Rule)]
     taken = [budget.reservation(action) for budget in budgets if budget is not None]
     reserves = tuple(reservation for reservation in taken if reservation is not None)
-    return replace(decision, reserves=reserves) if reserves else decision
+    return decision._replace(reserves=reserves) if reserves else decision
 
 
 def _built(origin: Origin, texts: Mapping[Path, str]) -> Policy:

@@ -8,8 +8,7 @@ import functools
 import math
 import pathlib
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 import re2
@@ -31,8 +30,7 @@ MASK = "[redacted]"
 (`Redactor.marked` is for people who must decide about a call, and takes its digests with a key.)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """How much of a value is kept.
 
     Attributes:

@@ -501,7 +501,7 @@ class Store(MemoryAuditLogger):
                 raise self.signals.pop(0)
             if record.answer is not None and record.answer.grant is not None:
                 self.consumed.append(record.answer.grant)
-                record.answer = replace(record.answer, grant=None)
+                record = record._replace(answer=replace(record.answer, grant=None))
         super().write(record, redactor)
 
 

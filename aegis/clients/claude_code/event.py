@@ -7,8 +7,7 @@ By its documentation of November 2026: ``session_id``, ``cwd``, ``permission_mod
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aegis_core.errors import AegisError
 
@@ -23,8 +22,7 @@ _NAMES = ("PreToolUse", "PostToolUse", "PostToolUseFailure")
 _FACTS = ("cwd", "permission_mode", "tool_use_id", "agent_id", "agent_type")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event.
 
     Attributes:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aegis_core.errors import AegisError
 from aegis_core.text import visible
@@ -34,8 +33,7 @@ _ABLE: dict[str, Any] = {"roots": {}, "sampling": {}, "elicitation": {}}
 Tool = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class ServerTools:
+class ServerTools(NamedTuple):
     """What a server says about itself and its tools. All of it is a stranger's word.
 
     Attributes:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aegis_core.text import visible
 
@@ -32,8 +31,7 @@ class Kind(StrEnum):
     TWICE = "twice"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One tool that is not as it was accepted.
 
     Attributes:

@@ -11,8 +11,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aegis_mcp.proxy.frames import FrameError, Message
 
@@ -27,8 +26,7 @@ _NOT_OURS = "its requestState was not issued by this proxy"
 _CARRIED = ("requestState", "inputResponses")
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
+class Approval(NamedTuple):
     """What the client's user said to a question.
 
     Attributes:
