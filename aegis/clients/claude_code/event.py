@@ -7,6 +7,7 @@ By its documentation of November 2026: ``session_id``, ``cwd``, ``permission_mod
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aegis_core.errors import AegisError
@@ -28,7 +29,8 @@ class Event(NamedTuple):
     Attributes:
         name: ``PreToolUse``, ``PostToolUse`` or ``PostToolUseFailure``.
         session: The conversation.
-        use: Names the call within it.
+        use: Names the call within it; None from Claude Code before 2.0.43, and then nothing joins a call and how it
+            ended.
         tool: The tool's name as the client has it.
         arguments: What the tool is called with.
         response: What it returned; None before it has.
@@ -39,7 +41,7 @@ class Event(NamedTuple):
 
     name: str
     session: str
-    use: str
+    use: str | None
     tool: str
     arguments: dict[str, Any]
     response: Any
@@ -74,7 +76,7 @@ class Event(NamedTuple):
         return cls(
             name,
             _text(found, "session_id"),
-            _text(found, "tool_use_id"),
+            _text(found, "tool_use_id") if "tool_use_id" in found else None,
             _text(found, "tool_name"),
             arguments,
             response,
@@ -89,6 +91,8 @@ class Event(NamedTuple):
         Args:
             digest: The trail's keyed digest.
         """
+        if self.use is None:
+            return os.urandom(16).hex()
         return digest(f"claude-code\0{self.session}\0{self.use}".encode("utf-8", "surrogatepass"))[:32]
 
 
@@ -102,8 +106,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _text(found: dict[str, Any], key: str) -> str:
     text = found.get(key)
     if not isinstance(text, str) or not text:
-        hint = "; Claude Code sends it since version 2.0.43, so update it" if key == "tool_use_id" else ""
-        raise AegisError(f"the event says no {key}{hint}")
+        raise AegisError(f"the event says no {key}")
     return text
 
 

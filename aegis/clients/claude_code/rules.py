@@ -27,7 +27,7 @@ _ALWAYS = (
     r"claude_desktop_config\.json",
     r"aegis_audit\.db",
     r"\baegis\.lock\b",
-    r"\.aegis([/\\]|$)",
+    r"\.aegis([^\w.-]|$)",  # the folder, with anything behind it; not x.aegis-test.yaml
 )
 
 

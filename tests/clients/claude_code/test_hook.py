@@ -86,6 +86,16 @@ def test_what_may_run_gets_no_opinion_and_is_on_record_before_it_runs(home: Path
     assert call["labels"]["permission_mode"] == "default"
 
 
+def test_a_call_that_has_no_name_is_judged_and_its_end_stays_unknown(home: Path) -> None:
+    sent = event()
+    del sent["tool_use_id"]
+    assert hook(home, sent) == (0, None, "")
+    assert hook(home, {**sent, "hook_event_name": "PostToolUse", "tool_response": "x"}) == (0, None, "")
+    assert hook(home, sent) == (0, None, "")
+    assert [call["result_status"] for call in log(home)] == ["unknown", "unknown"]
+    assert len({call["call_id"] for call in log(home)}) == 2
+
+
 def test_only_allow_makes_the_client_ask_nobody(home: Path) -> None:
     code, told, _ = hook(home, event(), "--allow")
     assert code == 0

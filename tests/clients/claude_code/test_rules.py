@@ -63,7 +63,9 @@ def test_what_governs_cannot_be_written(policy: Policy, home: Path, file: str) -
     for tool in ("Write", "Edit", "MultiEdit"):
         assert decide(policy, tool, file_path=path, content="x") is Approval.BLOCK
     assert decide(policy, "write_file", "filesystem", path=path, content="x") is Approval.BLOCK
+    assert decide(policy, "write_file", "other", file_path=path, content="x") is Approval.BLOCK
     assert decide(policy, "move_file", "filesystem", source="/tmp/x", destination=path) is Approval.BLOCK
+    assert decide(policy, "move_file", "filesystem", source=path, destination="/tmp/x") is Approval.BLOCK
     assert decide(policy, "Bash", command=f"echo x > {path}") is not Approval.AUTO
 
 
@@ -106,6 +108,12 @@ def test_no_link_leads_around_it(policy: Policy, home: Path) -> None:
     "command",
     [
         "rm -rf ~/.aegis",
+        "rm -rf ~/.aegis; ls",
+        "mv ~/.aegis ~/x",
+        'rm -rf "$HOME/.aegis" && ls',
+        "(cd ~/.aegis)",
+        "cd ~/.aegis\nrm *",
+        "ln -s ~/.aegis x",
         "cat /dev/null > $HOME/.aegis/claude-code.yaml",
         "cd / && sed -i s/block/auto/ home/u/.aegis/claude-code.yaml",
         "sqlite3 aegis_audit.db 'delete from records'",
@@ -142,6 +150,12 @@ def test_a_shell_command_that_names_it_is_blocked(policy: Policy, command: str) 
         "mv ~/.claude /tmp/x",
         "cd ~/.claude; ls",
         "rm settings.json",
+        "find ~ -name 'claude-code*' -delete",
+        "a=aegis; $a hook uninstall",
+        "${A} hook uninstall",
+        "rm -rf ~",
+        'rm -rf "$HOME"/ ',
+        "chmod -R 0 ${HOME}; ls",
     ],
 )
 def test_a_shell_command_that_may_hide_it_is_asked_about(policy: Policy, command: str) -> None:
@@ -151,7 +165,9 @@ def test_a_shell_command_that_may_hide_it_is_asked_about(policy: Policy, command
 @pytest.mark.parametrize(
     "command",
     ["ls -la", "git status", "pytest -q tests", "pip install aegis-agents", "rg aegis src", "npm test -- --run 'a b'",
-     "cat README.md | head", "git commit -m 'Add x'", "python -m pytest *.py", "cd aegis && make", "echo $HOME"],
+     "cat README.md | head", "git commit -m 'Add x'", "python -m pytest *.py", "cd aegis && make", "echo $HOME",
+     "aegis test policies/x.aegis-test.yaml", "ls aegis/*.py", "rm ~/notes/a.txt", "cp $A b", "cd ~ && ls",
+     "X=$Y make"],
 )  # fmt: skip
 def test_everyday_commands_are_left_to_the_client(policy: Policy, command: str) -> None:
     assert decide(policy, "Bash", command=command) is Approval.AUTO
