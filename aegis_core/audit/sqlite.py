@@ -71,7 +71,7 @@ class AuditLogger:
         if not is_url:
             return super().__new__(cls)
         if scheme not in ("postgresql", "postgres"):
-            raise AuditError(f"a trail is a file or a postgresql:// URL; {scheme}:// is neither")
+            raise NotATrail(f"a trail is a file or a postgresql:// URL; {scheme}:// is neither")
         try:
             from aegis_core.audit.postgres import PostgresAuditLogger  # noqa: PLC0415 - loads psycopg
         except ImportError as error:
@@ -345,7 +345,7 @@ class AuditLogger:
 def _file(db_path: str) -> str:
     """The absolute path of a trail's file."""
     if db_path in ("", ":memory:"):
-        raise AuditError(
+        raise NotATrail(
             f"{db_path!r} names no file, and a trail must outlive its program; "
             "for tests there is aegis.testing.MemoryAuditLogger()"
         )

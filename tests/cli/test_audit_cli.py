@@ -318,6 +318,11 @@ def test_a_folder_in_place_of_a_trail_is_named_as_one(run, trail):
     assert err == f"Error: '{trail}' is a folder, not an audit trail; name a file in it\n"
 
 
+@pytest.mark.parametrize("wrong", ["", ":memory:", "mysql://localhost/trail"])
+def test_a_trail_that_cannot_be_one_is_a_mistake_in_the_command(run, trail, wrong):
+    assert run("--db", wrong)[0] == 2
+
+
 def test_a_status_may_be_written_in_any_case_like_a_risk(run, trail):
     assert len(entries(run("--json", "--status", "BLOCKED")[1])) == 1
     assert run("--json", "--status", "BLOCKED") == run("--json", "--status", "blocked")
