@@ -22,6 +22,8 @@ class Approval(enum.StrEnum):
         return _STRICTNESS[self]
 
 
+# Looking an enum's member up costs as much as two calls (until Python 3.12).
+_AUTO = Approval.AUTO
 _STRICTNESS = {Approval.AUTO: 0, Approval.APPROVE: 1, Approval.BLOCK: 2}
 
 
@@ -134,7 +136,7 @@ class Decision(NamedTuple):
         approval, risk, rule, reason, floors = (
             self.approval, self.risk_level, self.matched_rule, self.reason, self.floors,
         )  # fmt: skip
-        if caution.approval is not Approval.AUTO:
+        if caution.approval is not _AUTO:
             floors = (*floors, Floor(caution.name, caution.approval, caution.risk_level))
             risk = max(risk, caution.risk_level)
             if caution.approval.strictness > approval.strictness:

@@ -268,21 +268,26 @@ def _excerpt(value: object, depth: int, budget: list[int]) -> Any:
 
 
 def _cut(value: object, depth: int, budget: list[int]) -> Any:
-    if isinstance(value, (bytes, bytearray)):
-        return f"<{_qualname(type(value))}: {len(value)} bytes> {bytes(value[:64])!r}"
+    kind = type(value)
     if isinstance(value, _CONTAINERS):
-        size = len(value)
+        size, left = len(value), budget[0]
         if depth <= 0:
-            return f"<{_qualname(type(value))} of {size}>"
-        taken = min(budget[0], size)
-        budget[0] -= taken
+            return f"<{_qualname(kind)} of {size}>"
+        taken = min(size, left)
+        budget[0] = left - taken
         if isinstance(value, dict):
+            if kind is dict and taken == size and _NAMES.issuperset(map(type, value)):
+                if _are_scalars(value.values()):
+                    return FrozenDict(value)
+                return FrozenDict({key: _excerpt(item, depth - 1, budget) for key, item in value.items()})
             items = {_key(key): _excerpt(item, depth - 1, budget) for key, item in islice(value.items(), taken)}
             if taken < size:
                 items["…"] = f"{size - taken} more"
             return FrozenDict(items)
         elements = [_excerpt(item, depth - 1, budget) for item in islice(value, taken)]
         return FrozenList(elements if taken == size else [*elements, f"… {size - taken} more"])
+    if isinstance(value, (bytes, bytearray)):
+        return f"<{_qualname(kind)}: {len(value)} bytes> {bytes(value[:64])!r}"
     # Subclasses of the scalars (enums, numpy's floats) are read with the scalars' own methods: theirs may do anything.
     for kind, read in _READ:
         if isinstance(value, kind):

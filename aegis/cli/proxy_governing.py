@@ -34,9 +34,10 @@ async def governed(terms: Terms, closing: contextlib.ExitStack) -> AsyncGenerato
         AuditError: The trail cannot be written.
     """
     trail = closing.enter_context(AuditLogger(terms.db, durable=not terms.fast))
+    waits = not (terms.fast or "://" in terms.db)  # for the disk, and for nothing else
     runtime = Runtime(
         policy=terms.policy,
-        audit_logger=[trail if "://" in terms.db else PromptTrail(trail), *terms.mirrors],
+        audit_logger=[PromptTrail(trail) if waits else trail, *terms.mirrors],
         approval_handler=ClientApprovalHandler(trail, hold=terms.hold),
         approval_timeout=None,
         agent=terms.agent,

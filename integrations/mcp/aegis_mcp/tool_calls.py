@@ -100,7 +100,9 @@ class ToolCalls:
             reply = await send(judged)
             return Reply(reply, failed=_reported_failure(reply))
 
-        approved = self._approved.pop((judged.get("requestState"), name, action.canonical_params()), None)
+        approved = None
+        if self._approved:
+            approved = self._approved.pop((judged.get("requestState"), name, action.canonical_params()), None)
         handler = None if approved is None else _Continuing(approved, self.runtime.approval_handler)
         caution = None
         if self._pins is not None:
@@ -117,10 +119,10 @@ class ToolCalls:
 
     def _note(self, result: Result, data: Mapping[str, Any]) -> None:
         """Remember a call that was approved and whose server wants input before it goes on."""
-        if not (self._remember and result.decision is not None and self.runtime.enforced):
+        if data.get("resultType") != "input_required":
             return
         state = data.get("requestState")
-        if data.get("resultType") != "input_required" or not isinstance(state, str):
+        if not (self._remember and isinstance(state, str) and result.decision is not None and self.runtime.enforced):
             return
         if result.decision.approval is not Approval.APPROVE:
             return

@@ -8,6 +8,7 @@ a call comes for which none was seen, a `lister` fetches one.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -167,7 +168,7 @@ class Pins:
             return self._no(name, _why(before, list(said)), said)
         if self._locked and before is None:
             return self._no(name, "is not in the lock", said)
-        return None if before is None else Caution(LOCK, Approval.AUTO, RiskLevel.LOW, "", before.digest)
+        return None if before is None else _as_accepted(before.digest)
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
@@ -291,6 +292,12 @@ class Pins:
         reason = f"the tool {visible(name)!r} of {visible(self._server)!r} {why}"
         digest = " ".join(sorted(tool.digest for tool in said))
         return Caution(LOCK, self._unaccepted, RiskLevel.HIGH, reason, digest)
+
+
+@functools.lru_cache(1024)
+def _as_accepted(digest: str) -> Caution:
+    """Nothing to say against a tool, but a yes to its call is a yes to this definition."""
+    return Caution(LOCK, Approval.AUTO, RiskLevel.LOW, "", digest)
 
 
 def _why(before: Definition | None, said: list[Definition]) -> str:

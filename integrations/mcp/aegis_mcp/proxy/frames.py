@@ -66,7 +66,10 @@ def parse(line: bytes) -> Message | list[Any]:
     if len(line) > MAX_BYTES:
         raise FrameError(f"the message is longer than {MAX_BYTES // 2**20} MiB", code=PARSE_ERROR)
     try:
-        value = _DECODER.decode(line.decode("utf-8").strip())
+        text = line.decode("utf-8").strip()
+        value, end = _DECODER.raw_decode(text)
+        if end != len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
     except UnicodeDecodeError:
         raise FrameError("the message is not UTF-8", code=PARSE_ERROR) from None
     except RecursionError:
@@ -96,6 +99,8 @@ def check(message: Message) -> None:
 
 
 def _exact(mapping: Message, known: frozenset[str], *, id: Any = None) -> None:  # noqa: A002 - JSON-RPC's name
+    if known.issuperset(mapping):
+        return
     for key in mapping:
         if key not in known and fold(key) in {fold(name) for name in known}:
             raise FrameError(f"the key {ascii(key)[:80]} can be mistaken for one of the protocol's own", id=id)

@@ -68,6 +68,11 @@ class Lane:
         self.emit = emit
         self._places: deque[Place] = deque()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is in line."""
+        return not self._places
+
     def place(self) -> Place:
         """A place at the end of the line."""
         place = Place(self)

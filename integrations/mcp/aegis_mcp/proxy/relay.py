@@ -126,18 +126,18 @@ class Relay:
                 asked.set_result(message)
         elif identity is None:
             self._notification(method, message, line, way)
-        elif key_of(identity) in self._open or key_of(identity) in self._governing:
+        elif (key := key_of(identity)) in self._open or key in self._governing:
             _say(way.back, frames.error(identity, frames.INVALID_REQUEST, f"the id {identity!r} is in use"))
         elif method == "tools/call":
-            return self._call(identity, message, way)
+            return self._call(identity, key, message, way)
         else:
             if method == "initialize":
                 params = message.get("params")
                 self._meet(params.get("clientInfo"), params.get("capabilities")) if isinstance(params, dict) else None
             if method == LIST and self._view is not None:
                 params = message.get("params")
-                self._lists[key_of(identity)] = params.get("cursor") if isinstance(params, dict) else None
-            self._open[key_of(identity)] = way, None
+                self._lists[key] = params.get("cursor") if isinstance(params, dict) else None
+            self._open[key] = way, None
             way.lane.place().send(line)
         return None
 
@@ -168,8 +168,8 @@ class Relay:
 
     # --- calls -----------------------------------------------------------------------------------------------------
 
-    def _call(self, identity: Any, message: Message, way: Way) -> asyncio.Future[None]:
-        call, key = Judged(self, way, way.lane.place()), key_of(identity)
+    def _call(self, identity: Any, key: Key, message: Message, way: Way) -> asyncio.Future[None]:
+        call = Judged(self, way, way.lane.place())
         self._governing[key] = strand = Strand(self._govern(identity, key, message, call))
         strand.run()
         return strand
@@ -253,9 +253,15 @@ class Relay:
             return None
         if back is not None:
             return self._hear(message, line, back)
+        if self._homeward.idle:
+            ending = self._hear(message, line, self._homeward.emit)
+            if ending is None or ending.done():
+                return ending
+            place = self._homeward.place()
+        else:
+            place = self._homeward.place()
+            ending = self._hear(message, line, place.send)
         # What the server says after an answer does not overtake it while the outcome is written down.
-        place = self._homeward.place()
-        ending = self._hear(message, line, place.send)
         if ending is None or ending.done():
             place.drop()
         else:
