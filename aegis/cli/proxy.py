@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
+import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 import click
@@ -19,10 +19,11 @@ from aegis.clients.trailplace import unusable
 from aegis.core.policy import Policy
 from aegis.errors import AuditError
 from aegis_mcp.naming import server_name
-from aegis_mcp.proxy.stdio import run_stdio
+from aegis_mcp.proxy.starting import Started
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
+    from types import FrameType
 
     from aegis_core.record import Sink
     from aegis_core.runtime import Runtime
@@ -158,7 +159,8 @@ def proxy(
     with contextlib.ExitStack() as closing:
         governing = _governing(terms, closing)
         if address is None:
-            return asyncio.run(_over_pipes(command, governing, terms))
+            return _over_pipes(command, governing, terms)
+        import asyncio  # noqa: PLC0415 - where pipes are relayed, the server starts first
 
         async def over_http() -> int:
             async with governing as (runtime, view):
@@ -169,11 +171,32 @@ def proxy(
         return asyncio.run(over_http())
 
 
-async def _over_pipes(command: Sequence[str], governing: _Governing, terms: Terms) -> int:
-    if not terms.writable:
-        return await run_stdio(command, governing, server=terms.server)
-    async with governing as governed:  # what was allowed goes on record before the server starts
-        return await run_stdio(command, contextlib.nullcontext(governed), server=terms.server)
+def _over_pipes(command: Sequence[str], governing: _Governing, terms: Terms) -> int:
+    """Start the server, then load what relays to it and governs it; relay until it has ended."""
+    for name in ("SIGTERM", "SIGHUP"):  # until the loop passes them on: the server ends with us
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _leave)
+    # What it was allowed goes on record before it starts.
+    server = None if terms.writable else Started(command)
+    try:
+        import asyncio  # noqa: PLC0415 - see above
+
+        from aegis_mcp.proxy.stdio import run_stdio  # noqa: PLC0415 - likewise
+
+        async def over_pipes() -> int:
+            if server is not None:
+                return await run_stdio(server, governing, server=terms.server)
+            async with governing as governed:
+                return await run_stdio(Started(command), contextlib.nullcontext(governed), server=terms.server)
+
+        return asyncio.run(over_pipes())
+    finally:
+        if server is not None:
+            server.abandon()
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 @contextlib.asynccontextmanager

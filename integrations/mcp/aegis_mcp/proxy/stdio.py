@@ -1,29 +1,30 @@
 """The proxy between two pipes: a client on standard input and output, the server as a child process.
 
 Standard output carries messages and nothing else. The child has a process group of its own, which ends with us; its
-standard error is ours. It comes up while what governs it is still being loaded, and hears nothing before that is there.
+standard error is ours. It comes up while this, and what governs it, is still being loaded, and hears nothing before
+that is there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 from aegis_core import portability
-from aegis_mcp.proxy.child import end_child, start_child
+from aegis_mcp.proxy.child import end_child
 from aegis_mcp.proxy.pipes import Lines, Outlet
+from aegis_mcp.proxy.relay import Relay
+from aegis_mcp.proxy.way import Way
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
     from typing import TextIO
 
     from aegis_core.runtime import Runtime
-    from aegis_mcp.proxy.relay import Relay
+    from aegis_mcp.proxy.starting import Started
     from aegis_mcp.proxy.tools import ToolView
 
 __all__ = ["run_stdio"]
@@ -33,46 +34,42 @@ GRACE = 5.0
 
 
 async def run_stdio(
-    command: Sequence[str],
+    child: Started,
     governing: AbstractAsyncContextManager[tuple[Runtime, ToolView | None]],
     *,
     server: str,
 ) -> int:
-    """Relay between this process's standard streams and ``command`` until either side is done.
+    """Relay between this process's standard streams and a server until either side is done.
 
     Args:
-        command: The server's command and arguments.
-        governing: Entered once the server is on its way, so that both get ready at the same time. Gives what governs
-            the calls, and what the client sees of the tools: None where their list passes untouched.
+        child: The server. However this ends, it has ended.
+        governing: Gives what governs the calls, and what the client sees of the tools: None where their list passes
+            untouched. Entered here, so that it gets ready while the server does.
         server: The server's name for the policy.
 
     Returns:
         The server's exit code; 128 plus the number of the signal that ended it.
 
     Raises:
-        AegisError: The server could not be started, or a message was too long.
+        AegisError: A message was too long.
     """
-    child, stdin, stdout = await _start(command)
     stopping = _on_signals(child)
     async with contextlib.AsyncExitStack() as stack:
         try:
             runtime, view = await stack.enter_async_context(governing)
-            from aegis_mcp.proxy.relay import Relay  # noqa: PLC0415 - the server starts meanwhile
-            from aegis_mcp.proxy.way import Way  # noqa: PLC0415 - likewise
-
             to_server, to_client = Outlet(), Outlet()
-            await to_server.open(stdin)
+            await to_server.open(child.stdin)
             await to_client.open(_borrowed(sys.stdout, "wb"))
             way = Way(to_client.write, to_server.write, ask=to_client.write)
             relay = Relay(runtime, server=server, view=view, way=way)
             inward, outward = Lines(relay.from_client), Lines(relay.from_server)
             to_server.holds_up(inward)
             to_client.holds_up(outward)
-            await outward.read(stdout)
+            await outward.read(child.stdout)
             await inward.read(_borrowed(sys.stdin, "rb"))
         except BaseException:
-            stdin.close()
-            stdout.close()
+            child.stdin.close()
+            child.stdout.close()
             await end_child(child, grace=GRACE)
             raise
         try:
@@ -92,7 +89,7 @@ async def run_stdio(
 
 
 async def _until_over(
-    child: asyncio.subprocess.Process,
+    child: Started,
     relay: Relay,
     inward: Lines,
     outward: Lines,
@@ -111,29 +108,12 @@ async def _until_over(
     await asyncio.wait({outward.ended}, timeout=GRACE if child.returncode is not None else 0.1)
 
 
-async def _start(command: Sequence[str]) -> tuple[asyncio.subprocess.Process, Any, Any]:
-    """The server, and our ends of the pipes to its standard input and output.
-
-    They are made here because asyncio's own take every line round the event loop once more.
-    """
-    theirs, ours = portability.pipes_of_child()
-    try:
-        return await start_child(command, stdin=theirs[0], stdout=theirs[1]), *ours
-    except BaseException:
-        for pipe in ours:
-            pipe.close()
-        raise
-    finally:
-        for end in theirs:
-            os.close(end)
-
-
 def _borrowed(stream: TextIO, mode: str) -> Any:
     """A standard stream to hand to asyncio, which closes what it is given."""
     return open(stream.fileno(), mode, buffering=0, closefd=False)
 
 
-def _on_signals(child: asyncio.subprocess.Process) -> asyncio.Future[None]:
+def _on_signals(child: Started) -> asyncio.Future[None]:
     """Pass signals on to the server's whole group; done when one has come."""
     loop = asyncio.get_running_loop()
     came: asyncio.Future[None] = loop.create_future()
