@@ -47,7 +47,7 @@ class Started:
         theirs, (self.stdin, self.stdout) = portability.pipes_of_child()
         try:
             with explained(command[0]):
-                self._process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - what we are told to start
+                self._process = subprocess.Popen[bytes](
                     [program, *command[1:]], stdin=theirs[0], stdout=theirs[1], **portability.own_process_group()
                 )
         except BaseException:
