@@ -369,7 +369,7 @@ def ending(outcome: Outcome) -> tuple[ResultStatus, Any, str | None, BaseExcepti
             exception,
             "tool",
         )
-    if value.__class__ is not Reply:
+    if type(value) is not Reply:  # a stranger's object may answer anything, or raise, when asked for its class
         return _SUCCESS, value, None, None, "tool"
     status = ResultStatus.SUCCESS if value.failed is None else ResultStatus.FAILED
     return status, value.value, value.failed, value.exception, value.claimed_by

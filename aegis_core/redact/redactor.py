@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import datetime
 import functools
@@ -326,20 +327,29 @@ class _Walk:
         return result
 
     def opaque(self, opaque: Opaque) -> str:
-        import decimal  # noqa: PLC0415 - few values are opaque, and no call of a client's is
-
-        value = opaque.value
         limit = max(0, min(self.bounds.text, self.left))
-        kind = type(value)
-        if kind in (bytes, bytearray):
-            text = bytes(value[: limit + _MARGIN]).decode("utf-8", "backslashreplace")
-            return f"[{kind.__name__}: {len(value)} bytes] {self.text(text)}"
-        if kind in _DATES:
-            return self.text(value.isoformat())
-        if kind in (uuid.UUID, decimal.Decimal) or isinstance(value, pathlib.PurePath):
-            return self.text(str(value))
+        known: tuple[str, str] | None = None
+        with contextlib.suppress(Exception):  # a stranger's class may raise even where it is only compared with others
+            known = _known(opaque.value, limit)
+        if known is not None:
+            return known[0] + self.text(known[1])
         # The repr is cut with the margin left on, so that the redactor sees what it needs.
         return self.text(opaque.describe(limit + _MARGIN))
+
+
+def _known(value: Any, limit: int) -> tuple[str, str] | None:
+    """What stands before the text of a value, and the text, where it is of a kind that has one of its own."""
+    import decimal  # noqa: PLC0415 - few values are opaque, and no call of a client's is
+
+    kind = type(value)
+    if kind in (bytes, bytearray):
+        data = bytes(value[: limit + _MARGIN])
+        return f"[{kind.__name__}: {len(value)} bytes] ", data.decode("utf-8", "backslashreplace")
+    if kind in _DATES:
+        return "", value.isoformat()
+    if kind in (uuid.UUID, decimal.Decimal) or isinstance(value, pathlib.PurePath):
+        return "", str(value)
+    return None
 
 
 def _has_nan(value: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
+import pathlib
 from dataclasses import replace
 from typing import Any
 
@@ -254,6 +255,39 @@ def test_12_a_tool_whose_result_cannot_be_looked_at_is_a_success_all_the_same():
     governed = runtime()
     assert governed.run(SEND, lambda _arguments: {"shy": shy}).unwrap() == {"shy": shy}
     assert "repr raised ValueError" in records(governed)[1].data["shy"]
+
+
+class Mute:
+    def __getattribute__(self, name: str) -> Any:
+        raise ValueError("ask me nothing")
+
+
+class Incomparable(type):
+    def __eq__(cls, other: object) -> bool:
+        raise ValueError("compare me with nothing")
+
+    def __hash__(cls) -> int:
+        raise ValueError("nor that")
+
+
+class Aloof(metaclass=Incomparable):
+    pass
+
+
+class Wayless(pathlib.PurePosixPath):
+    def __str__(self) -> str:
+        raise ValueError("no way")
+
+
+@pytest.mark.parametrize("kind", ["Mute", "Aloof", "Wayless"])  # pytest could look at neither the objects nor Aloof
+def test_12_an_object_that_raises_whatever_it_is_asked_is_recorded_and_handed_over(kind: str):
+    stranger, governed = globals()[kind](), runtime()
+    result = governed.run(SEND.replace(params={"to": stranger, "password": stranger}), lambda given: given["to"])
+    assert result.ok
+    assert result.data is stranger
+    (entry,) = governed.audit_logger.get_log()  # type: ignore[attr-defined]
+    assert entry["result_status"] == "success"
+    assert entry["action_params"]["to"].startswith(f"tests.core.test_call.{kind}: <")
 
 
 # --- failures.md 13: a check is not a door ---
