@@ -62,7 +62,8 @@ def validate(files: tuple[Path, ...], *, as_json: bool) -> int:
     for report in reports:
         name = visible(report["file"])
         if report["ok"]:
-            click.echo(f"{name}: {click.style('valid', fg='green')}, {report['rules']} rules")
+            count = f"{report['rules']} {'rule' if report['rules'] == 1 else 'rules'}"
+            click.echo(f"{name}: {click.style('valid', fg='green')}, {count}")
         for problem in report["problems"]:
             where = visible(problem["file"])
             where += "" if problem["line"] is None else f":{problem['line']}:{problem['column']}"

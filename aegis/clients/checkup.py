@@ -44,7 +44,8 @@ def checkup(patient: Patient, *, timeout: float) -> Iterator[Finding]:
     except AegisError as problem:
         yield Finding("policy", "problem", str(problem), "see aegis validate")
         return
-    yield Finding("policy", "ok", f"{patient.policy}: {len(policy.rules)} rules")
+    count = len(policy.rules)
+    yield Finding("policy", "ok", f"{patient.policy}: {count} {'rule' if count == 1 else 'rules'}")
     yield from _trail(patient.db)
     caged = _cage(patient, policy, command)
     yield caged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
@@ -80,6 +81,13 @@ def test_what_a_server_wrote_before_it_died_is_in_the_message(server: Callable[.
     assert "ended before it listed its tools (exit code 4)" in message
     assert "'Usage: \\\\e[1mserver\\\\n', which is no message" in message
     assert message.endswith("Its standard error ends with:\n  no folder\\e[31m given")
+
+
+def test_a_server_that_never_stops_writing_is_left_without_a_word_of_ours_too_much() -> None:
+    command = [sys.executable, "-c", "while True: print('y' * 1000)"]
+    with pytest.raises(AegisError, match="did not list its tools within 1 s; on its standard output it wrote 'yyy"):
+        list_tools(command, timeout=1)
+    gc.collect()  # a pipe that is still open complains now, and that fails the test
 
 
 def test_a_command_that_is_not_there_is_said_with_the_path_that_was_searched(tmp_path: Path) -> None:

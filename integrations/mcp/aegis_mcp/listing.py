@@ -274,8 +274,14 @@ def _introduction(hello: Mapping[str, Any]) -> tuple[str | None, str | None]:
 async def _leave(child: asyncio.subprocess.Process) -> None:
     """Close the server's input, as a client that leaves does, and end what does not end by itself."""
     assert child.stdin is not None
+    assert child.stdout is not None
     with contextlib.suppress(OSError):
         child.stdin.close()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.shield(child.wait()), _GRACE)
     await end_child(child, grace=_GRACE)
+    # What it wrote and nobody read keeps the pipe open, and then asyncio complains when the loop is closed.
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout(_GRACE):
+            while await child.stdout.read(2**20):
+                pass
