@@ -250,13 +250,17 @@ def serving(command: list[str]) -> Generator[str]:
 
 
 def starting(folder: Path) -> None:
-    """From nothing to the answer of an initialize, less what the server takes by itself, in bare interpreters."""
+    """From nothing to the answer of an initialize, less what the server takes by itself, in bare interpreters.
+
+    Bytecode is on the disk, as it is where a package was installed, whatever the environment says about writing it.
+    """
     server = [sys.executable, str(SERVERS), "plain"]
     commands = {"direct": server, "proxy": [*proxied(folder), "--", *server]}
     took = dict.fromkeys([*commands, "bare"], 1e9)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for _ in range(15):
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-I", "-c", "pass"], check=True)
+        subprocess.run([sys.executable, "-c", "pass"], check=True)
         took["bare"] = min(took["bare"], time.perf_counter() - started)
         for name, command in commands.items():
             started = time.perf_counter()
