@@ -77,7 +77,7 @@ def diff(
     Characters that do not show themselves are written as escapes: nothing in a description stays hidden.
 
     Exit codes: 0 nothing differs; 1 something does, or the server could not be asked; 2 the lock or the options cannot
-    be used.
+    be used, or there is nothing to compare.
     """
     file = _lock_file(policy, lock)
     found = _differences(file, server, command, timeout)
@@ -170,11 +170,17 @@ def _differences(file: LockFile, server: str | None, command: Sequence[str], tim
         name = server or server_name(command)
         listed = {name: definitions_of(list_tools(command, timeout=timeout).tools)}
     else:
-        listed = {name: {tool: (one,) for tool, one in them.items()} for name, them in seen.items()}
+        # Of a server whose tools are as they were accepted, nothing is kept among what was seen.
+        listed = {name: {tool: (one,) for tool, one in them.items()} for name, them in {**accepted, **seen}.items()}
         if server is not None:
-            if server not in listed and server not in accepted:
+            if server not in listed:
                 raise click.UsageError(f"no proxy has seen a server {server!r} yet; give its command after --.")
-            listed = {name: them for name, them in listed.items() if name == server}
+            listed = {server: listed[server]}
+        if not listed:
+            raise click.UsageError(
+                f"no tools have been accepted in {visible(str(file.path))}, and no proxy has seen any: give a server's "
+                "command after --, or say with --policy or --lock which lock is meant."
+            )
     return {name: changes(accepted.get(name, {}), them) for name, them in listed.items()}
 
 

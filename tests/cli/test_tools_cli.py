@@ -83,7 +83,7 @@ def home(tmp_path: Path) -> Home:
 def test_26_from_first_sight_over_a_poisoned_description_to_accepting_it(home: Home) -> None:
     assert home.list() == ["add", "sub"]
     assert home.lock.stat().st_mode & 0o777 == 0o600
-    assert home.tools("diff").stdout == ""
+    assert home.tools("diff").stdout == "maths: as in the lock\n"
     assert home.tools("diff", server=True).stdout == "maths: as in the lock\n"
 
     home.become(POISON, SUB)
@@ -208,6 +208,19 @@ def test_a_lock_that_cannot_be_trusted_keeps_everything_from_starting(home: Home
         assert why in ran.stderr
         assert "Traceback" not in ran.stderr
         assert ran.stdout == ""
+
+
+def test_a_lock_is_as_it_should_be_or_is_not_there_and_never_nothing_at_all(home: Home) -> None:
+    for what, *options in (["diff"], ["diff", "--json"], ["accept", "--yes"]):
+        ran = home.tools(what, *options)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert "no tools have been accepted in " in ran.stderr
+    home.list()
+    ran = home.tools("diff")
+    assert (ran.returncode, ran.stdout) == (0, "maths: as in the lock\n")
+    assert home.tools("diff", "--server", "maths").stdout == ran.stdout
+    assert home.tools("accept", "--yes").stdout == "maths: as in the lock\nNothing to accept.\n"
+    assert json.loads(home.tools("diff", "--json").stdout)["servers"] == {"maths": []}
 
 
 def test_locked_nothing_is_written_and_nothing_runs_before_it_is_accepted(home: Home) -> None:

@@ -202,7 +202,7 @@ class LockFile:
             if definition.digest != entry.digest:
                 raise self._unfit(
                     f"is damaged: the definition of tool {visible(name)!r} of {visible(server)!r} does not have the "
-                    "digest beside it; it was edited. Accept the tool again: aegis tools accept"
+                    "digest beside it; it was edited. Put it back as it was, or take the tool out and accept it again"
                 )
             found[name] = definition
         return found
