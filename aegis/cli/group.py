@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -28,6 +29,7 @@ class _Commands(click.Group):
             return None
         module, attribute, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(module), attribute)
+        gc.enable()  # see `aegis.cli.main`
         for each in (command, *getattr(command, "commands", {}).values()):
             # Raw docstrings hold click's mark for a block that is not to be wrapped as two characters.
             each.help = each.help and each.help.replace("\\b\n", "\b\n")

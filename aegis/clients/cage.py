@@ -37,12 +37,12 @@ def breaches(
         Pairs of a file of ours and the folder or file that the server is given. Empty if all is well.
     """
     environment = {name: value for name, value in (environment or {}).items() if not name.startswith("AEGIS_")}
-    found = reachable(command, own_files(policy, db), environment=environment)
-    open_to_it = reachable(command, [*settings, *settings_files()], environment=environment)
-    if open_to_it:
-        asked = {os.path.realpath(file) for file in settings}
-        ours = {os.path.realpath(file) for file in ours_in_reach([file for file, _ in open_to_it])}
-        found += [(file, folder) for file, folder in open_to_it if str(file) in asked | ours]
+    own = own_files(policy, db)
+    within = reachable(command, [*own, *settings, *settings_files()], environment=environment)
+    always = {os.path.realpath(file) for file in (*own, *settings)}
+    others = {file for file, _ in within if str(file) not in always}
+    ours = {os.path.realpath(file) for file in ours_in_reach(sorted(others))}
+    found = [(file, folder) for file, folder in within if str(file) in always | ours]
     return list(dict.fromkeys(found))
 
 

@@ -96,7 +96,6 @@ def answer(words: Sequence[str]) -> NoReturn:
     _guard()
     try:
         options = Options(words)
-        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them costs two interpreter starts
         reply = _govern(options, _read())
     except BaseException as problem:  # noqa: BLE001 - whatever it is, the call does not run
         _block(problem)

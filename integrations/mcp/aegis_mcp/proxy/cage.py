@@ -7,6 +7,7 @@ starts. What a server may reach that its command does not name cannot be known h
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from pathlib import Path
@@ -58,13 +59,14 @@ def reachable(
     Returns:
         Pairs of a protected file and the folder (or the file itself) that an argument names.
     """
-    named = _identified(path for word in command[1:] for path in _paths(word))
-    written = _identified(path for value in (environment or {}).values() for path in _paths(value))
+    identity = functools.cache(_identity)  # most protected files lie in a few folders
+    named = {identity(path): path for word in command[1:] for path in _paths(word)}
+    written = {identity(path): path for value in (environment or {}).values() for path in _paths(value)}
     found: list[tuple[Path, Path]] = []
     for file in map(Path, protected):
         places = _places(file)
-        own = {key for place in places if (key := _identity(place)) is not None}
-        around = own | {key for place in places for parent in place.parents if (key := _identity(parent)) is not None}
+        own = {key for place in places if (key := identity(place)) is not None}
+        around = own | {key for place in places for parent in place.parents if (key := identity(parent)) is not None}
         given = {key: path for key, path in named.items() if key in around}
         given |= {key: path for key, path in written.items() if key in own}
         # The same folder may have been named twice; the narrowest says it best.
@@ -72,10 +74,6 @@ def reachable(
             (Path(os.path.realpath(file)), path) for path in sorted(given.values(), key=lambda path: -len(str(path)))
         ]
     return found
-
-
-def _identified(paths: Iterable[Path]) -> dict[tuple[int, int] | str, Path]:
-    return {key: path for path in paths if (key := _identity(path)) is not None}
 
 
 def _identity(path: Path) -> tuple[int, int] | str | None:
@@ -119,9 +117,6 @@ def _paths(word: str) -> Iterator[Path]:
 
 
 def _existing(text: str) -> Iterator[Path]:
-    path = Path(os.path.expanduser(text))  # noqa: PTH111 - leaves an unknown user's home as it is
-    try:
-        if path.exists():
-            yield Path(os.path.realpath(path))
-    except (OSError, ValueError):
-        return
+    path = os.path.expanduser(text)  # noqa: PTH111 - leaves an unknown user's home as it is
+    if os.path.exists(path):  # noqa: PTH110 - false, not an error, for what cannot be looked at; and few texts are paths
+        yield Path(os.path.realpath(path))
