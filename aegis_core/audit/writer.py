@@ -32,10 +32,11 @@ GROUP = 1_000
 """Records in one transaction at most."""
 PATIENCE = 10.0
 """Seconds a caller waits for a turn before its call is refused."""
-_LINGER = 0.005
-"""Seconds the thread waits for more records before it writes a group, in the mode that does not wait for the disk."""
-_SYNC_LATER = 0.02
-"""Seconds until the disk has an outcome that nobody waits for. The next intent takes it along if it comes before."""
+_ROUND = 0.01
+"""Seconds after which the thread looks by itself for what nobody waits for: records, in the mode that does not wait for
+the disk, and outcomes that are to be on it. Those it takes there in the second round, unless an intent has before."""
+_ATTENTIVE = 100
+"""Rounds with nothing to do after which it rests until it is woken. To wake it costs as much as to commit a row."""
 _RETRY = 0.25
 
 
@@ -106,7 +107,8 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._resting = False
         self._grouping = False
-        self._unsynced = False
+        self._commits = 0
+        self._unsynced = 0  # the last commit the disk may not have; 0 if it has all
 
     # --- for callers -----------------------------------------------------------------------------------------------
 
@@ -238,11 +240,12 @@ class Writer:
         """After a commit, outside the lock between processes: wait for the disk where something was promised."""
         if not self._durable:
             return
+        self._commits += 1
         if any(job.lasting for job in jobs):
-            self._unsynced = False
+            self._unsynced = 0
             self._database.sync(jobs)
         else:
-            self._unsynced = True
+            self._unsynced = self._commits
             if self._resting or self._thread is None:
                 self._ring()
 
@@ -283,29 +286,48 @@ class Writer:
                     self._thread.start()
 
     def _serve(self) -> None:
-        """The thread: wait for the bell, write what is there, tell everybody."""
+        """The thread: write what is there, tell everybody, wait for more."""
+        quiet = 0  # rounds with nothing to do
         while True:
-            self._resting = True
-            if not self._queue and not self._unsynced:
-                if self._closed:
-                    return
-                self._bell.acquire()
+            self._resting = quiet >= _ATTENTIVE  # said before it is looked, so that nothing is overlooked
+            unsynced = self._unsynced
+            if self._closed and not self._queue and not unsynced:
+                return
+            if not self._closed and not self._awaited():
+                self._pause(until_rung=self._resting and not self._queue and not unsynced)
             self._resting = False
-            if not self._closed and (not self._durable or (self._unsynced and not self._queue)):
-                # More will come; whoever waits for an answer rings.
-                self._bell.acquire(timeout=_SYNC_LATER if self._durable else _LINGER)
+            quiet += 1
             if self._queue:
                 self._grouping = True  # or callers that write inline would overtake the group for ever
                 self._write_group()
                 self._grouping = False
+                quiet = 0
             elif self._unsynced:
-                with self._turn:
-                    self._unsynced = False
-                    self._database.sync()
+                quiet = 0
+                if self._unsynced == unsynced:
+                    with self._turn:
+                        self._unsynced = 0
+                        self._database.sync()
             if self._failure is not None:
                 if self._closed:
                     return
                 time.sleep(_RETRY)
+
+    def _awaited(self) -> bool:
+        """Whether somebody waits for what is last in the queue."""
+        try:
+            last = self._queue[-1]
+        except IndexError:
+            return False
+        return last.lock is not None or last.future is not None
+
+    def _pause(self, *, until_rung: bool) -> None:
+        if until_rung:
+            self._bell.acquire()
+            self._resting = False
+            if self._durable or self._closed or self._awaited():
+                return
+        self._bell.acquire(timeout=_ROUND)  # more will come; whoever waits for an answer rings
 
     def _write_group(self) -> None:
         with self._guard:

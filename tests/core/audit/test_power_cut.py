@@ -11,15 +11,13 @@ import asyncio
 import random
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
 
 from aegis_core import portability
 from aegis_core.audit import AuditLogger, database
 from aegis_core.record import Event
 from tests.core.audit.samples import intent, outcome, refusal
-
-if TYPE_CHECKING:
-    import pytest
 
 
 class Disk:
@@ -124,7 +122,9 @@ async def test_a_power_cut_loses_nothing_of_a_crowd_either(tmp_path, monkeypatch
     check(disk, tmp_path, opened)
 
 
-def test_outcomes_reach_the_disk_by_themselves(tmp_path, monkeypatch):
+@pytest.mark.parametrize("attentive", [0, 100])
+def test_outcomes_reach_the_disk_by_themselves_whether_the_thread_rests_or_looks(tmp_path, monkeypatch, attentive):
+    monkeypatch.setattr("aegis_core.audit.writer._ATTENTIVE", attentive)
     disk = Disk(tmp_path / "audit.db", monkeypatch)
     with AuditLogger(disk.path) as logger:
         begun = intent()

@@ -440,6 +440,25 @@ def test_a_full_disk_refuses_calls_before_they_run_and_recovers(path):
         assert logger.count(type="after") == 1
 
 
+@pytest.mark.parametrize("attentive", [0, 2, 100])
+def test_without_durable_what_nobody_asks_for_is_written_soon_again_and_again(path, monkeypatch, attentive):
+    monkeypatch.setattr("aegis_core.audit.writer._ATTENTIVE", attentive)
+    with AuditLogger(path, durable=False) as logger:
+        call(logger)
+        assert logger.count() == 1
+        with sqlite3.connect(path) as look:
+            for number in range(2, 6):
+                time.sleep(0.01 * number)  # between two looks of the thread, or after the last
+                call(logger)
+                for _ in range(1000):
+                    if look.execute("SELECT count(*) FROM records WHERE kind = 'outcome'").fetchone()[0] == number:
+                        break
+                    time.sleep(0.01)
+                else:
+                    raise AssertionError("nobody wrote it")
+        look.close()
+
+
 def test_without_durable_a_failing_store_refuses_new_calls_and_keeps_what_it_accepted(path, monkeypatch):
     monkeypatch.setattr("aegis_core.audit.schema.BUSY_SECONDS", 0.01)
     with AuditLogger(path, durable=False) as logger:
