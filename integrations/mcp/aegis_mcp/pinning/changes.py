@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -119,6 +118,8 @@ def in_short(before: Definition, after: Definition) -> str:
 
 
 def _difference(old: list[str], new: list[str]) -> Iterator[str]:
+    import difflib  # noqa: PLC0415 - few tools change
+
     for line in difflib.unified_diff(old, new, lineterm="", n=2):
         if not line.startswith(("---", "+++", "@@")):
             yield f"{line[:1]} {line[1:]}"
