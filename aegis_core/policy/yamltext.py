@@ -6,6 +6,7 @@ keys, and none of YAML 1.1's surprises: a plain ``no``, ``18:00`` or ``2026-01-0
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from typing import Any, Final, NamedTuple
@@ -47,18 +48,23 @@ _CONSTANTS: dict[str, Any] = {
 }  # fmt: skip
 # What some YAML reads as something other than the text it shows, and other YAML or a person does not.
 _SURPRISES = (
-    (re.compile(r"(y|n|yes|no|on|off)\Z", re.IGNORECASE), "YAML reads it as true or false"),
-    (re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?\Z"), "YAML reads it as a base-60 number"),
-    (re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt \t].*)?\Z"), "YAML reads it as a date"),
-    (re.compile(r"[-+]?(0[0-9_]+|0b[01_]+|0x[0-9a-fA-F_]+|0o[0-7_]+)\Z"), "YAML reads it as a number of another base"),
-    (re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?\Z"), "some YAML reads it as a number"),
-    (re.compile(r"[-+]?\.[0-9_]+([eE][-+]?[0-9]+)?\Z"), "some YAML reads it as a number"),
-    (re.compile(r"[-+]?\.(inf|nan)\Z", re.IGNORECASE), "it is not a number that can be compared"),
-    (re.compile(r"=\Z"), "YAML gives it a meaning of its own"),
+    (r"(?i:y|n|yes|no|on|off)\Z", "YAML reads it as true or false"),
+    (r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?\Z", "YAML reads it as a base-60 number"),
+    (r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt \t].*)?\Z", "YAML reads it as a date"),
+    (r"[-+]?(0[0-9_]+|0b[01_]+|0x[0-9a-fA-F_]+|0o[0-7_]+)\Z", "YAML reads it as a number of another base"),
+    (r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?\Z", "some YAML reads it as a number"),
+    (r"[-+]?\.[0-9_]+([eE][-+]?[0-9]+)?\Z", "some YAML reads it as a number"),
+    (r"[-+]?\.(?i:inf|nan)\Z", "it is not a number that can be compared"),
+    (r"=\Z", "YAML gives it a meaning of its own"),
 )
 # Parameters are called so (x and y, n), and a key is never a truth value: as a key it is what it says.
 _LETTERS = frozenset("yYnN")
 _SUSPECT = re.compile(r"[-+.0-9yYnNoO=]")
+
+
+@functools.cache  # compiled when it is needed: few policies hold such a text
+def _surprises() -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple((re.compile(pattern), why) for pattern, why in _SURPRISES)
 
 
 class _Unreadable:
@@ -294,7 +300,7 @@ class _Builder:
         if _FLOAT.match(text):
             value = float(text)
             return value if math.isfinite(value) else self.surprise(event, "it is too large for a number")
-        for pattern, why in _SURPRISES:
+        for pattern, why in _surprises():
             if pattern.match(text):
                 return self.surprise(event, why)
         return text

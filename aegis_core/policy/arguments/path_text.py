@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
@@ -29,7 +30,7 @@ _COMMON = r"""
   | (?P<edge>\A\ |\ \Z)
   | (?P<encoded>%(?:[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}))
 """
-_POSIX = re.compile(
+_POSIX = (
     _COMMON
     + r"""
   | (?P<backslash>\\)
@@ -37,10 +38,9 @@ _POSIX = re.compile(
   | (?P<scheme>\A[^/]*:)
   | (?P<dots>(?:\A|/)\.[. ]|[. ]\.(?=/|\Z))
   | (?P<expand>\$[A-Za-z_{(]|[{`]|(?:\A|/)\.[*?\[])
-""",
-    re.VERBOSE,
+"""
 )
-_WINDOWS = re.compile(
+_WINDOWS = (
     _COMMON
     + r"""
   | (?P<slash>/)
@@ -52,8 +52,7 @@ _WINDOWS = re.compile(
   | (?P<stream>(?<!\A[A-Za-z]):|[<>|?*"])
   | (?P<short>~[0-9])
   | (?P<device>(?:\A|\\)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])(?=[\\.]|\Z))
-""",
-    re.VERBOSE | re.IGNORECASE,
+"""
 )
 # Most paths are plainly harmless, and one look tells: words with single dots and spaces inside. What this passes has
 # none of the doubts.
@@ -64,6 +63,11 @@ _MEANINGFUL = "./\\:~%$*?[{ "
 _BEST_FIT = re.compile("[\u2044\u2215\u2216\u29f5\u29f8\u29f9\u00a5\u20a9]")
 
 
+@functools.cache  # a hook, which starts for every call, sees plain paths nearly always
+def _doubts(style: str) -> re.Pattern[str]:
+    return re.compile(_WINDOWS, re.VERBOSE | re.IGNORECASE) if style == "windows" else re.compile(_POSIX, re.VERBOSE)
+
+
 def path_problem(path: str, style: str) -> str | None:
     """Why two readers may not agree on what this text means as a path, or None."""
     if style == "posix" and _PLAIN_POSIX.fullmatch(path):
@@ -72,7 +76,7 @@ def path_problem(path: str, style: str) -> str | None:
         return "it is empty"
     if not path.isprintable():
         return "it has a control or invisible character"
-    if found := (_WINDOWS if style == "windows" else _POSIX).search(path):
+    if found := _doubts(style).search(path):
         return _DOUBTS[found.lastgroup or ""]
     if not path.isascii():
         normal = unicodedata.normalize("NFKC", path)
