@@ -85,17 +85,21 @@ def parse(line: bytes) -> Message | list[Any]:
 
 
 def check(message: Message) -> None:
-    """Refuse keys that another reader could take for the ones that count.
+    """Refuse keys, and a method, that another reader could take for the ones that count.
 
     Raises:
-        FrameError: A key differs from a key of the protocol in spelling only, or the id is of the wrong kind.
+        FrameError: A key of the protocol, or tools/call, is there in another spelling; or the id is of the wrong kind.
     """
     _exact(message, _FRAME_KEYS)
     identity = message.get("id")
     if "id" in message and (isinstance(identity, bool) or not isinstance(identity, str | int)):
         raise FrameError("the id must be a string or a whole number")
-    if message.get("method") == "tools/call" and isinstance(message.get("params"), dict):
-        _exact(message["params"], _PARAM_KEYS, id=identity)
+    method = message.get("method")
+    if method == "tools/call":
+        if isinstance(message.get("params"), dict):
+            _exact(message["params"], _PARAM_KEYS, id=identity)
+    elif isinstance(method, str) and fold(method) == "tools/call":
+        raise FrameError(f"the method {ascii(method)[:80]} can be mistaken for tools/call", id=identity)
 
 
 def _exact(mapping: Message, known: frozenset[str], *, id: Any = None) -> None:  # noqa: A002 - JSON-RPC's name
