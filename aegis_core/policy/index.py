@@ -13,7 +13,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from aegis_core.policy.globs import literals
 from aegis_core.policy.names import folded_forms
@@ -35,49 +35,41 @@ _TARGETS = 1024
 """Targets whose rules are remembered."""
 
 
-class _Chain(Generic[T]):
-    """Literal beginnings, sorted; of each, the place of the longest other one it begins with, and the rules of both.
+_Chain = tuple[tuple[str, ...], tuple[int, ...], tuple[tuple[T, ...], ...]]
+"""Literal beginnings, sorted; of each, the place of the longest other one it begins with, and the rules of both.
 
-    Every text that a name begins with is the last one not sorted after the name or, like everything sorted between the
-    two, a beginning of that one. In tuples, for whose items no other place in memory must be looked up.
-    """
-
-    __slots__ = ("_rules", "_shorter", "_texts")
-
-    def __init__(self, by_text: _Filed[T]) -> None:
-        texts = sorted(by_text)
-        places: list[int] = []
-        rules: list[tuple[T, ...]] = []
-        for place, text in enumerate(texts):
-            shorter = place - 1
-            while shorter >= 0 and not text.startswith(texts[shorter]):
-                shorter = places[shorter]
-            places.append(shorter)
-            longer = rules[shorter] if shorter >= 0 else ()
-            rules.append((*longer, *by_text[text]))
-        self._texts, self._shorter, self._rules = tuple(texts), tuple(places), tuple(rules)
-
-    def find(self, name: str) -> tuple[T, ...]:
-        """The rules of all texts the name begins with."""
-        place = bisect_right(self._texts, name) - 1
-        while place >= 0:
-            if name.startswith(self._texts[place]):
-                return self._rules[place]
-            place = self._shorter[place]
-        return ()
+Every text that a name begins with is the last one not sorted after the name or, like everything sorted between the
+two, a beginning of that one.
+"""
 
 
-_Starts = dict[str, tuple[int, dict[str, _Chain[T]]]]
+def _chain(by_text: _Filed[T]) -> _Chain[T]:
+    """The chain of these beginnings."""
+    texts = sorted(by_text)
+    places: list[int] = []
+    rules: list[tuple[T, ...]] = []
+    for place, text in enumerate(texts):
+        shorter = place - 1
+        while shorter >= 0 and not text.startswith(texts[shorter]):
+            shorter = places[shorter]
+        places.append(shorter)
+        longer = rules[shorter] if shorter >= 0 else ()
+        rules.append((*longer, *by_text[text]))
+    return tuple(texts), tuple(places), tuple(rules)
+
+
+_Groups = dict[str, tuple[slice, dict[str, _Chain[T]]]]
 """Beginnings told apart by their first character, then by as many characters as all of those have."""
 
 
-def _starts(by_text: _Filed[T], step: int = 1) -> _Starts[T] | None:
+def _groups(by_text: _Filed[T], step: int = 1) -> _Groups[T]:
     """Beginnings made easy to find; or, with a ``step`` of -1, reversed endings: then what tells them apart is not."""
-    starts: _Starts[T] = {}
+    groups: _Groups[T] = {}
     for first, texts in _by_start(by_text, 1).items():
         length = min(map(len, texts))
-        starts[first] = length, {start[::step]: _Chain(group) for start, group in _by_start(texts, length).items()}
-    return starts or None
+        cut = slice(length) if step == 1 else slice(-length, None)
+        groups[first] = cut, {start[::step]: _chain(group) for start, group in _by_start(texts, length).items()}
+    return groups
 
 
 class _Runs(Generic[T]):
@@ -100,48 +92,86 @@ class _Runs(Generic[T]):
         return tuple(rule for run in runs for rule in self._rules[run])
 
 
-def _finder(filed: Iterable[tuple[str, T]]) -> Callable[[str], tuple[T, ...]]:
-    """The index over one kind of name, types or targets: what finds the rules that may match a name's folded form.
+class _Literals(NamedTuple, Generic[T]):
+    """Rules by the literal part of a pattern that they are filed under, and by where that part stands."""
+
+    whole: _Filed[T]
+    beginnings: _Filed[T]
+    endings: _Filed[T]
+    """Reversed."""
+    runs: _Filed[T]
+
+
+def _filed(patterns: Iterable[tuple[str, T]]) -> _Literals[T]:
+    """Each rule under one part of its pattern."""
+    by: _Literals[T] = _Literals({}, {}, {}, {})
+    for pattern, rule in patterns:
+        prefix, suffix, run, whole = literals(pattern)
+        if whole:
+            by.whole.setdefault(run, []).append(rule)
+        elif len(prefix) >= max(len(suffix), _HEAD):
+            by.beginnings.setdefault(prefix, []).append(rule)
+        elif len(suffix) >= _HEAD:
+            by.endings.setdefault(suffix[::-1], []).append(rule)
+        else:
+            by.runs.setdefault(run, []).append(rule)
+    return by
+
+
+def _finder(patterns: Iterable[tuple[str, T]]) -> Callable[[str, tuple[T, ...]], tuple[T, ...]]:
+    """The index over one kind of name, types or targets: what adds to some rules those that may match a folded name.
 
     A closure, because a look-up is nearly all it does, and attributes cost look-ups of their own.
     """
-    whole_names: _Filed[T] = {}
-    beginnings: _Filed[T] = {}
-    endings: _Filed[T] = {}
-    runs: _Filed[T] = {}
-    for pattern, rule in filed:
-        prefix, suffix, run, whole = literals(pattern)
-        if whole:
-            whole_names.setdefault(run, []).append(rule)
-        elif len(prefix) >= max(len(suffix), _HEAD):
-            beginnings.setdefault(prefix, []).append(rule)
-        elif len(suffix) >= _HEAD:
-            endings.setdefault(suffix[::-1], []).append(rule)
-        else:
-            runs.setdefault(run, []).append(rule)
-    of_whole = {name: tuple(rules) for name, rules in whole_names.items()}.get
-    prefixes = _starts(beginnings)
-    suffixes = _starts(endings, -1)
+    whole, beginnings, endings, runs = _filed(patterns)
+    of_whole = {name: tuple(rules) for name, rules in whole.items()}.get
+    start_of = _groups(beginnings).get
+    end_of = _groups(endings, -1).get
     many = {run: rules for run, rules in runs.items() if len(run) >= _HEAD and len(runs) > _FEW}
     few = {run: rules for run, rules in runs.items() if run not in many}
     of_many = _Runs(many).find if many else None
     any_of_few = re.compile("|".join(map(re.escape, few))).search if few else None
 
-    def find(folded: str) -> tuple[T, ...]:
-        found = of_whole(folded, ())
-        if prefixes is not None and (group := prefixes.get(folded[:1])) is not None:
-            length, chains = group
-            if (chain := chains.get(folded[:length])) is not None:
-                found += chain.find(folded)
-        if suffixes is not None and (group := suffixes.get(folded[-1:])) is not None:
-            length, chains = group
-            if (chain := chains.get(folded[-length:])) is not None:
-                found += chain.find(folded[::-1])
-        if any_of_few is not None and any_of_few(folded) is not None:
-            found += tuple(rule for run in few if run in folded for rule in few[run])
-        return found if of_many is None else found + of_many(folded)
+    def find(name: str, so_far: tuple[T, ...]) -> tuple[T, ...]:
+        found = so_far
+        if (rules := of_whole(name)) is not None:
+            found += rules
+        if (group := start_of(name[0])) is not None:
+            cut, chains = group
+            if (chain := chains.get(name[cut])) is not None:
+                found += _chained(name, chain)
+        if (group := end_of(name[-1])) is not None:
+            cut, chains = group
+            if (chain := chains.get(name[cut])) is not None:
+                found += _chained(name[::-1], chain)
+        if any_of_few is not None and any_of_few(name) is not None:
+            found += _contained(name, few)
+        if of_many is not None:
+            found += of_many(name)
+        return found if len(found) < 2 or found is so_far else _in_order(found)
 
     return find
+
+
+def _chained(name: str, chain: _Chain[T]) -> tuple[T, ...]:
+    """The rules of all texts of a chain that the name begins with."""
+    texts, shorter, rules = chain
+    place = bisect_right(texts, name) - 1
+    while place >= 0:
+        if name.startswith(texts[place]):
+            return rules[place]
+        place = shorter[place]
+    return ()
+
+
+def _contained(name: str, runs: _Filed[T]) -> tuple[T, ...]:
+    """The rules of all runs that are in the name."""
+    return tuple([rule for run in runs if run in name for rule in runs[run]])
+
+
+def _in_order(found: tuple[T, ...]) -> tuple[T, ...]:
+    """Rules in their order, each once."""
+    return tuple([rule for rule, _ in itertools.groupby(sorted(found))])
 
 
 def _by_start(by_text: _Filed[T], length: int) -> dict[str, _Filed[T]]:
@@ -158,13 +188,17 @@ class RuleIndex(Generic[T]):
     Args:
         rules: What stands for each rule, in order: tuples that sort in that order.
         patterns: Of each rule, its type patterns and its target patterns.
+
+    Attributes:
+        around: Of a target, the rules that may match whatever the type; there are many tools, and few targets.
+        of_type: Adds to those the rules that may match a type that `is_plain`.
     """
 
-    __slots__ = ("_around", "_everywhere", "_of_target", "_of_type", "_repeating", "_rules")
+    __slots__ = ("_everywhere", "_of_target", "_rules", "around", "of_type")
 
     def __init__(self, rules: Sequence[T], patterns: Sequence[tuple[Sequence[str], Sequence[str]]]) -> None:
         self._rules = tuple(rules)
-        self._everywhere: list[T] = []
+        everywhere: list[T] = []
         by_type: list[tuple[str, T]] = []
         by_target: list[tuple[str, T]] = []
         sharing_types = Counter(pattern for types, _ in patterns for pattern in types)
@@ -172,56 +206,47 @@ class RuleIndex(Generic[T]):
         for rule, (types, targets) in zip(self._rules, patterns, strict=True):
             crowd, other = _crowd(types, sharing_types), _crowd(targets, sharing_targets)
             if crowd == other == math.inf:
-                self._everywhere.append(rule)
+                everywhere.append(rule)
             elif crowd <= other:
                 by_type += [(pattern, rule) for pattern in types]
             else:
                 by_target += [(pattern, rule) for pattern in targets]
-        self._of_type = _finder(by_type)
+        self._everywhere = tuple(everywhere)
         self._of_target = _finder(by_target)
-        self._repeating = len(by_type) + len(by_target) + len(self._everywhere) > len(self._rules)
-        self._around: dict[str, Sequence[T]] = {}
+        self.of_type = _finder(by_type)
+        self.around: dict[str, tuple[T, ...]] = {}
 
-    def candidates(self, type_name: str, target: str, plain: str | None = None) -> Sequence[T]:
-        """The rules that may match, in order; a superset of those that do. ``plain`` is the type, if it `is_plain`."""
-        around = self._around.get(target)
-        if around is None:
-            around = self._find_around(target)
-        if plain is not None:
-            found = self._of_type(plain)
-        elif (forms := _forms(type_name)) is None:
+    def candidates(self, type_name: str, target: str) -> tuple[T, ...]:
+        """The rules that may match, in order; a superset of those that do."""
+        found = self._around(target)
+        forms = _forms(type_name)
+        if forms is None:
             return self._rules
-        else:
-            found = tuple(rule for form in forms for rule in self._of_type(form))
-        if not found:
+        for form in forms:
+            found = self.of_type(form, found)
+        return found
+
+    def _around(self, target: str) -> tuple[T, ...]:
+        """The rules around a target, from now on remembered."""
+        around = self.around.get(target)
+        if around is not None:
             return around
-        if not around and len(found) == 1:
-            return found
-        return self._in_order([*found, *around], once=plain is not None and not self._repeating)
-
-    def _find_around(self, target: str) -> Sequence[T]:
-        """The rules that may match whatever the type. Remembered: there are many tools, and few targets."""
-        around: Sequence[T] = self._rules
-        if (forms := _forms(target)) is not None:
-            found = [rule for form in forms for rule in self._of_target(form)]
-            around = self._in_order(found + self._everywhere, once=False)
-        if len(self._around) >= _TARGETS:
-            self._around.clear()
+        forms = _forms(target)
+        around = self._rules if forms is None else self._everywhere
+        for form in forms or ():
+            around = self._of_target(form, around)
+        if len(self.around) >= _TARGETS:
+            self.around.clear()
         if len(target) <= _TARGETS:
-            self._around[target] = around
+            self.around[target] = around
         return around
-
-    @staticmethod
-    def _in_order(found: list[T], *, once: bool) -> list[T]:
-        """Rules in their order, each once."""
-        found.sort()
-        return found if once else [rule for rule, _ in itertools.groupby(found)]
 
 
 def _forms(name: str) -> tuple[str, ...] | None:
     """A name's folded forms; None if folding moves its characters, and no literal part of a pattern can be trusted."""
     forms = folded_forms(name)
-    in_place = forms[0] == name.casefold() and (name.isascii() or unicodedata.is_normalized("NFKC", name))
+    # Without white space around it and with nothing left, a name has no first character to be found by.
+    in_place = forms[0] == name.casefold() != "" and (name.isascii() or unicodedata.is_normalized("NFKC", name))
     return forms if in_place else None
 
 

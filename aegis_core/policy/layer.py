@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, final
 
 from aegis_core.decision import Decision
 from aegis_core.policy.index import RuleIndex
@@ -19,34 +19,16 @@ if TYPE_CHECKING:
     from aegis_core.policy.globs import Test
     from aegis_core.policy.rule import Names
 
-__all__ = ["Layer", "Plan", "Verdict", "decide"]
+__all__ = ["Layer", "Plan", "combine", "decide"]
 
 
-@final
-class Verdict:
-    """What one layer says about a call.
+def decide(deciders: Sequence[Rule | Default], floors: Sequence[Rule]) -> Decision:
+    """The strictest approval and the highest risk of all that spoke, as one decision.
 
-    Attributes:
-        decider: The first rule that holds, else the layer's default, else None: the layer abstains.
+    Args:
+        deciders: What decides, at least one: of a layer, the first rule that holds, else its default.
         floors: The rules passed on the way that could not be decided.
-        alone: The decision of a policy that has no other layer, where the decider alone makes it; else None.
     """
-
-    __slots__ = ("alone", "decider", "floors")
-
-    def __init__(self, decider: Rule | Default | None, floors: tuple[Rule, ...] = ()) -> None:
-        self.decider = decider
-        self.floors = floors
-        self.alone = decider.decision if decider is not None and not floors else None
-
-
-def decide(verdicts: Sequence[Verdict]) -> Decision:
-    """The layers' verdicts as one decision: the strictest approval and the highest risk of all that spoke.
-
-    If every layer abstains the call is blocked, whatever floors were set.
-    """
-    deciders = [verdict.decider for verdict in verdicts if verdict.decider is not None] or [ABSENT_DEFAULT]
-    floors = [rule for verdict in verdicts for rule in verdict.floors]
     strictest = max(deciders, key=lambda decider: decider.approval.strictness)
     approval, reason = strictest.approval, strictest.decision.reason
     for rule in floors:
@@ -63,6 +45,14 @@ def decide(verdicts: Sequence[Verdict]) -> Decision:
     )
 
 
+def combine(decisions: Sequence[Decision]) -> Decision:
+    """The layers' decisions as one. If every layer abstains the call is blocked, whatever floors were set."""
+    # What a layer's decision rests on: its rule or default, then the rules that set floors.
+    voices = [cast("tuple[Rule | Default, *tuple[Rule, ...]]", decision.deciders) for decision in decisions]
+    deciders = [decider for decider, *_ in voices if decider is not ABSENT_DEFAULT] or [ABSENT_DEFAULT]
+    return decide(deciders, [rule for _, *floors in voices for rule in floors])
+
+
 class Entry(NamedTuple):
     """All of a rule that is looked at for a tool never seen, together: scattered in memory, it is found far slower.
 
@@ -72,9 +62,7 @@ class Entry(NamedTuple):
         type_operand: What it compares with.
         target_test: The same for the target.
         target_operand: What it compares with.
-        caller: Whether the match restricts the agent or the user.
-        conditional: Whether it has conditions.
-        verdict: The layer's verdict where this rule decides and no other sets a floor.
+        settled: Its decision, where nothing but these two tests stands before it: no caller, no condition.
         rule: The rule.
     """
 
@@ -83,20 +71,15 @@ class Entry(NamedTuple):
     type_operand: Any
     target_test: Test
     target_operand: Any
-    caller: bool
-    conditional: bool
-    verdict: Verdict
+    settled: Decision | None
     rule: Rule
 
     @classmethod
     def of(cls, number: int, rule: Rule) -> Entry:
         """What is looked at of this rule."""
         tests = {axis: (test, operand) for axis, test, operand in rule.tests}
-        (type_test, type_operand), (target_test, target_operand) = tests.pop(0, _ANY), tests.pop(1, _ANY)
-        conditional = bool(rule.conditions)
-        return cls(
-            number, type_test, type_operand, target_test, target_operand, bool(tests), conditional, Verdict(rule), rule
-        )
+        of_type, of_target = tests.pop(0, _ANY), tests.pop(1, _ANY)
+        return cls(number, *of_type, *of_target, None if tests or rule.conditions else rule.decision, rule)
 
 
 _ANY: tuple[Test, Any] = (str.endswith, "")
@@ -108,12 +91,10 @@ class Step(NamedTuple):
     Attributes:
         rule: The rule.
         matched: What its match says: True, or None for undecided.
-        verdict: The layer's verdict where this rule decides and no other sets a floor.
     """
 
     rule: Rule
     matched: Truth
-    verdict: Verdict
 
 
 @final
@@ -122,22 +103,22 @@ class Plan(NamedTuple):
 
     Attributes:
         steps: The rules that may concern them, in order.
-        silent: The layer's verdict where none of them decides or sets a floor.
+        default: What decides where none of them does.
     """
 
     steps: tuple[Step, ...]
-    silent: Verdict
+    default: Default
 
-    def judge(self, action: Action, context: Context) -> Verdict:
+    def judge(self, action: Action, context: Context) -> Decision:
         """Walk the rules: the first true one decides, undecided ones before it set floors."""
         floors: list[Rule] = []
-        for rule, matched, verdict in self.steps:
+        for rule, matched in self.steps:
             truth = rule.holds(matched, action, context)
             if truth:
-                return Verdict(rule, tuple(floors)) if floors else verdict
+                return decide([rule], floors) if floors else rule.decision
             if truth is None:
                 floors.append(rule)
-        return Verdict(self.silent.decider, tuple(floors)) if floors else self.silent
+        return decide([self.default], floors) if floors else self.default.decision
 
 
 class Layer:
@@ -149,7 +130,7 @@ class Layer:
             abstains where no rule decides, and a policy that stands alone blocks.
     """
 
-    __slots__ = ("_index", "_silent", "default", "documents", "name", "results", "rules", "trust")
+    __slots__ = ("_index", "_last", "default", "documents", "name", "results", "rules", "trust")
 
     def __init__(self, documents: tuple[PolicyDocument, ...], *, name: str | None = None) -> None:
         self.name = name
@@ -166,45 +147,45 @@ class Layer:
             self.default: Default | None = Default(defaults.approval, defaults.risk_level)
         else:
             self.default = ABSENT_DEFAULT if name is None else None
-        self._silent = Verdict(self.default)
+        self._last = self.default or ABSENT_DEFAULT  # ``default`` still says who abstains
 
     def under(self, name: str) -> Layer:
         """The same rules as a layer of a hierarchy."""
         return Layer(self.documents, name=name)
 
-    def plan(self, names: Names, plain: str | None = None) -> Plan | Verdict:
-        """What calls with these names come down to: a verdict where names alone settle it, else what is left to ask.
+    def plan(self, names: Names, plain: str | None = None) -> Decision | Plan:
+        """What calls with these names come down to: a decision where names alone settle it, else what is left to ask.
 
         ``plain`` is the tool's name, if it `is_plain`.
         """
         type_name, target, _, _ = names
-        candidates = self._index.candidates(type_name, target, plain)
-        if not candidates:
-            return self._silent
-        steps: list[Step] = []
-        settled = True
-        for (
-            _, type_test, type_operand, target_test, target_operand, caller, conditional, verdict, rule
-        ) in candidates:  # fmt: skip
-            matched: Truth = True
-            if caller or not type_test(type_name, type_operand) or not target_test(target, target_operand):
-                matched = rule.match(names)
-            if matched is False:
-                continue
-            if conditional:
-                settled = False
-            elif matched:
+        index = self._index
+        around = index.around.get(target)
+        if plain is None or around is None:
+            candidates = index.candidates(type_name, target)
+        else:
+            candidates = index.of_type(plain, around)
+        steps: tuple[Step, ...] = ()
+        for _, type_test, type_operand, target_test, target_operand, settled, rule in candidates:
+            if settled is not None and type_test(type_name, type_operand) and target_test(target, target_operand):
                 if not steps:
-                    return verdict
-                steps.append(Step(rule, matched, verdict))
-                break
-            steps.append(Step(rule, matched, verdict))
-        if not steps:
-            return self._silent
-        if not settled:
-            return Plan(tuple(steps), self._silent)
-        floors = tuple(step.rule for step in steps if step.matched is None)
-        return Verdict(steps[-1].rule if len(floors) < len(steps) else self.default, floors)
+                    return settled
+                matched: Truth = True
+            else:
+                matched = rule.match(names)
+            if matched is not False:
+                steps += (Step(rule, matched),)
+                if matched and not rule.conditions:
+                    break
+        return self._planned(steps) if steps else self._last.decision
+
+    def _planned(self, steps: tuple[Step, ...]) -> Decision | Plan:
+        """What these steps come down to."""
+        if any(rule.conditions for rule, _ in steps):
+            return Plan(steps, self._last)
+        floors = [rule for rule, matched in steps if matched is None]
+        decider = self._last if len(floors) == len(steps) else steps[-1].rule
+        return decide([decider], floors) if floors else decider.decision
 
     def concerned(self, names: Names) -> list[tuple[Rule, Truth]]:
         """Every rule whose match does not rule out calls with these names, in order, and what the match says."""

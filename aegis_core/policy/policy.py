@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from aegis_core.decision import Approval, Decision, RiskLevel
 from aegis_core.errors import PolicyError, Problem
 from aegis_core.policy.conditions.truth import Context
-from aegis_core.policy.layer import Layer, Plan, Verdict, decide
+from aegis_core.policy.layer import Layer, Plan, combine
 from aegis_core.policy.loading import gc_paused, load_again, load_dict, load_file, load_text
 from aegis_core.policy.names import LONGEST, is_plain, refusal
 from aegis_core.policy.needs import Needs
@@ -19,7 +20,7 @@ from aegis_core.policy.rule import ABSENT_DEFAULT, Rule
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from aegis_core.action import Action
@@ -32,7 +33,7 @@ __all__ = ["Policy"]
 
 _MEMO_SIZE = 8192
 """Names of calls whose plans are remembered. A server that invents names costs a plan each, not endless memory."""
-_Plans = Decision | Plan | tuple[Plan | Verdict, ...]
+_Plans = Decision | Plan | tuple[Decision | Plan, ...]
 
 
 class Policy:
@@ -41,14 +42,14 @@ class Policy:
     Make one with `from_yaml`, `from_string` or `from_dict`.
     """
 
-    __slots__ = ("_digest", "_memo", "_only", "_vetted", "layers", "needs", "origin")
+    __slots__ = ("_ask", "_digest", "_memo", "_vetted", "layers", "needs", "origin")
 
     layers: tuple[Layer, ...]
     needs: Needs
     origin: Origin
     _digest: str
     _memo: dict[Names, _Plans]
-    _only: Layer | None
+    _ask: Callable[[Names, str | None], _Plans]
     _vetted: set[str | None]
 
     def __init__(self, layers: tuple[Layer, ...], origin: Origin) -> None:
@@ -57,7 +58,7 @@ class Policy:
         put("origin", origin)
         put("_memo", {})
         put("_vetted", set())
-        put("_only", layers[0] if len(layers) == 1 else None)
+        put("_ask", layers[0].plan if len(layers) == 1 else partial(_layered_plan, layers))
         put("_digest", "")
         put("needs", Needs(layers))
 
@@ -146,15 +147,17 @@ class Policy:
             plan = self._plan(action.names)
         if type(plan) is Decision:
             return plan
-        context = Context(session, now)
+        return self._judged(plan, action, Context(session, now))
+
+    def _judged(self, plan: Plan | tuple[Decision | Plan, ...], action: Action, context: Context) -> Decision:
+        """The decision where names alone do not settle it."""
         if isinstance(plan, Plan):
-            verdict = plan.judge(action, context)
-            verdicts = [verdict]
-            decision = verdict.alone or decide(verdicts)
+            decision = plan.judge(action, context)
+            parts = [decision]
         else:
-            verdicts = [part.judge(action, context) if isinstance(part, Plan) else part for part in plan]
-            decision = decide(verdicts)
-        return _reserving(decision, verdicts, action) if self.needs.budgets else decision
+            parts = [part.judge(action, context) if isinstance(part, Plan) else part for part in plan]
+            decision = combine(parts)
+        return _reserving(decision, parts, action) if self.needs.budgets else decision
 
     def explain(self, action: Action, *, session: Any = None, now: datetime | None = None) -> Explanation:
         """Why the decision is what it is: every rule looked at, every condition, its value, truth and reason."""
@@ -167,43 +170,34 @@ class Policy:
         if _refused(action.names) is None:
             for layer in self.layers:
                 part = layer.plan(action.names)
-                verdict = part.judge(action, context) if isinstance(part, Plan) else part
-                if verdict.decider is not None:
-                    yield layer, verdict.alone or decide([verdict])
+                decision = part.judge(action, context) if isinstance(part, Plan) else part
+                if decision.deciders[0] is not ABSENT_DEFAULT:
+                    yield layer, decision
 
     def _plan(self, names: Names) -> _Plans:
         """A constant decision where the names settle it, else what is left to ask per layer. Remembered."""
         type_name, target, agent, user = names
-        vetted, memo, remember = self._vetted, self._memo, True
         plain = type_name if is_plain(type_name) else None
         if (
             plain is None
-            or target not in vetted
-            or (agent is not None and agent not in vetted)
-            or (user is not None and user not in vetted)
+            or target not in self._vetted
+            or (agent is not None and agent not in self._vetted)
+            or (user is not None and user not in self._vetted)
         ):
             refused = _refused(names)
             if refused is not None:
                 return refused
-            remember = all(name is None or len(name) <= LONGEST for name in names)
-            if remember:
-                if len(vetted) >= _MEMO_SIZE:
-                    vetted.clear()
-                vetted.update(names[1:])
-        only = self._only
-        plan: Verdict | _Plans = only.plan(names, plain) if only is not None else self._layered_plan(names)
-        if type(plan) is Verdict:
-            plan = plan.alone or decide([plan])
-        if remember:
-            if len(memo) >= _MEMO_SIZE:
-                memo.clear()
-            memo[names] = plan
+            if any(name is not None and len(name) > LONGEST for name in names):
+                return self._ask(names, None)
+            if len(self._vetted) >= _MEMO_SIZE:
+                self._vetted.clear()
+            self._vetted.update(names[1:])
+        plan = self._ask(names, plain)
+        memo = self._memo
+        if len(memo) >= _MEMO_SIZE:
+            memo.clear()
+        memo[names] = plan
         return plan
-
-    def _layered_plan(self, names: Names) -> _Plans:
-        parts = tuple([layer.plan(names) for layer in self.layers])
-        verdicts = [part for part in parts if isinstance(part, Verdict)]
-        return decide(verdicts) if len(verdicts) == len(parts) else parts
 
     # --- knowing ---
 
@@ -264,9 +258,16 @@ def _refused(names: Names) -> Decision | None:
     return None
 
 
-def _reserving(decision: Decision, verdicts: list[Verdict], action: Action) -> Decision:
+def _layered_plan(layers: tuple[Layer, ...], names: Names, plain: str | None) -> _Plans:
+    """What is left to ask of several layers; or their decision, where the names settle what each of them says."""
+    parts = tuple([layer.plan(names, plain) for layer in layers])
+    decisions = [part for part in parts if isinstance(part, Decision)]
+    return combine(decisions) if len(decisions) == len(parts) else parts
+
+
+def _reserving(decision: Decision, parts: list[Decision], action: Action) -> Decision:
     """The decision with the budgets to take: of every rule that decided for its layer."""
-    budgets = [verdict.decider.budget for verdict in verdicts if isinstance(verdict.decider, Rule)]
+    budgets = [decider.budget for part in parts if isinstance(decider := part.deciders[0], Rule)]
     taken = [budget.reservation(action) for budget in budgets if budget is not None]
     reserves = tuple(reservation for reservation in taken if reservation is not None)
     return decision._replace(reserves=reserves) if reserves else decision

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from aegis_core.policy.globs import match_any, parse_glob
 from aegis_core.policy.index import RuleIndex
+from aegis_core.policy.names import is_plain
 from tests.core.policy.strategies import examples, names, pattern_lists
 
 Rules = list[tuple[list[str], list[str]]]
@@ -40,6 +41,8 @@ def test_every_rule_that_may_match_is_a_candidate_in_order(rules: Rules, asked: 
         candidates = [number for (number,) in index.candidates(type_name, target)]
         assert candidates == sorted(set(candidates))
         assert set(candidates) >= set(matching(rules, type_name, target))
+        if is_plain(type_name):
+            assert [number for (number,) in index.of_type(type_name, index.around[target])] == candidates
 
 
 @examples(100)
@@ -89,6 +92,13 @@ def test_rules_are_found_under_every_form_of_a_name(name: str):
     assert set(numbers(rules, name)) >= set(matching(rules, name, "t")) != set()
 
 
+@pytest.mark.parametrize("name", ["", " ", "\u3000"])
+def test_a_name_that_folding_leaves_nothing_of_is_compared_with_every_rule(name: str):
+    rules: Rules = [(["read_*"], ["*"]), (["*"], ["fs"]), (["*_x"], ["*"])]
+    assert numbers(rules, name) == [0, 1, 2]
+    assert len(indexed(rules).candidates("read_x", name)) >= 2
+
+
 def test_a_rule_with_several_patterns_is_a_candidate_once():
     assert (numbers([(["read_*", "*_file", "*ad_f*"], ["*"])], "read_file")) == [0]
 
@@ -98,5 +108,5 @@ def test_what_is_remembered_about_targets_is_bounded():
     for number in range(3000):
         index.candidates("x", f"s{number}")
     index.candidates("x", "s" * 100_000)
-    assert len(index._around) <= 1024
-    assert max(map(len, index._around)) <= 1024
+    assert len(index.around) <= 1024
+    assert max(map(len, index.around)) <= 1024

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from aegis_core.action import Action
 from aegis_core.decision import Approval, Decision, RiskLevel
 from aegis_core.policy.conditions.truth import Context
-from aegis_core.policy.layer import Plan, Verdict, decide
+from aegis_core.policy.layer import Plan, combine, decide
 from aegis_core.policy.policy import Policy
+from aegis_core.policy.rule import ABSENT_DEFAULT
 from tests.core.policy.strategies import (
     STRICTNESS,
     call,
@@ -125,11 +126,11 @@ def test_a_decision_binds_to_the_rules_it_rests_on():
 
 def test_a_layer_with_floors_and_no_decider_still_counts_its_floors():
     rule = policy({"approval": "approve"}).rules[0]
-    silent, cautious = Verdict(None), Verdict(None, (rule,))
-    lenient = Verdict(policy({"approval": "auto"}).rules[0])
-    assert decide([lenient, cautious]).approval is Approval.APPROVE
-    assert decide([silent, cautious]).approval is Approval.BLOCK
-    assert decide([lenient, silent]).approval is Approval.AUTO
+    silent, cautious = ABSENT_DEFAULT.decision, decide([ABSENT_DEFAULT], [rule])
+    lenient = policy({"approval": "auto"}).rules[0].decision
+    assert combine([lenient, cautious]).approval is Approval.APPROVE
+    assert combine([silent, cautious]).approval is Approval.BLOCK
+    assert combine([lenient, silent]).approval is Approval.AUTO
 
 
 # --- for every policy ------------------------------------------------------------------------------------------------
@@ -184,7 +185,7 @@ def test_the_index_changes_nothing(
     action = call(decided, type_name, target)
     context = Context()
     floors: list[Rule] = []
-    decider: Rule | Default | None = loaded.layers[0].default
+    decider: Rule | Default = ABSENT_DEFAULT
     for compiled in loaded.rules:
         matched = compiled.match(action.names)
         truth = matched if matched is False else compiled.holds(matched, action, context)
@@ -193,7 +194,7 @@ def test_the_index_changes_nothing(
             break
         if truth is None:
             floors.append(compiled)
-    assert loaded.evaluate(action) == decide([Verdict(decider, tuple(floors))])
+    assert loaded.evaluate(action) == decide([decider], floors)
     concerned = [(rule, rule.match(action.names)) for rule in loaded.rules]
     assert loaded.layers[0].concerned(action.names) == [pair for pair in concerned if pair[1] is not False]
 
@@ -204,5 +205,5 @@ def test_what_names_alone_settle_is_not_planned(with_conditions: bool):
     if with_conditions:
         rule["conditions"] = {"param_eq": {"x": 1}}
     layer = policy(rule).layers[0]
-    assert isinstance(layer.plan(("read_x", "fs", None, None)), Plan if with_conditions else Verdict)
-    assert isinstance(layer.plan(("write_x", "fs", None, None)), Verdict)
+    assert isinstance(layer.plan(("read_x", "fs", None, None)), Plan if with_conditions else Decision)
+    assert isinstance(layer.plan(("write_x", "fs", None, None)), Decision)
