@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -133,9 +134,9 @@ class HttpProxy:
             send=send,
         )
         if message is None:
-            await exchange.stream(_hung_up(receive))
+            await exchange.stream(partial(_hung_up, receive))
         else:
-            await exchange.post(message, body, _hung_up(receive))
+            await exchange.post(message, body, partial(_hung_up, receive))
 
     def _admit(self, scope: dict[str, Any]) -> tuple[Headers, frozenset[bytes]]:
         """The headers of a request that may come in, and those that were for us alone.

@@ -37,6 +37,8 @@ __all__ = ["Exchange"]
 
 _log = logging.getLogger("aegis.proxy")
 _SESSION = b"mcp-session-id"
+_UNWATCHED = 0.02
+"""Seconds before anybody looks whether the client is still there. Most answers are there by then."""
 
 
 class Exchange:
@@ -72,18 +74,19 @@ class Exchange:
         self._way: Way | None = None
         self._governing: asyncio.Future[None] | None = None
         self._forwarding: asyncio.Task[None] | None = None
+        self._watching: asyncio.Future[None] | None = None
         self._session = value_of(headers, _SESSION)
         self._resumable = False  # whether an answer that is missing may still come, on another stream
 
     # --- the two kinds of requests ---------------------------------------------------------------------------------
 
-    async def post(self, message: Message, line: bytes, hung_up: Awaitable[None]) -> None:
+    async def post(self, message: Message, line: bytes, hung_up: Callable[[], Awaitable[None]]) -> None:
         """Carry a message; returns when the response is complete or the client has gone.
 
         Args:
             message: The message, checked.
             line: Its bytes.
-            hung_up: Done when the client has gone.
+            hung_up: Waits until the client has gone.
         """
         self._message, self._id = message, message.get("id") if "method" in message else None
         accepts = value_of(self._headers, b"accept") or b""
@@ -95,28 +98,37 @@ class Exchange:
             self._governing.add_done_callback(lambda _: self._outlet.stir())
         await self._until_over(hung_up)
 
-    async def stream(self, hung_up: Awaitable[None]) -> None:
+    async def stream(self, hung_up: Callable[[], Awaitable[None]]) -> None:
         """Carry a request without a body (GET: the server's own messages; DELETE: the end of the session)."""
         self._go_on(b"")
         await self._until_over(hung_up)
 
-    async def _until_over(self, hung_up: Awaitable[None]) -> None:
-        watch = asyncio.ensure_future(hung_up)
-        watch.add_done_callback(lambda _: self._outlet.stir())
+    async def _until_over(self, hung_up: Callable[[], Awaitable[None]]) -> None:
+        looking = asyncio.get_running_loop().call_later(_UNWATCHED, self._watch, hung_up)
         try:
-            while not (self._over() or watch.done()):
+            while not (self._over() or self._gone()):
                 await self._outlet.news()
                 await self._outlet.flush()
-            if watch.done() and not self._over():
+            if self._gone() and not self._over():
                 await self._hang_up()
             elif not self._outlet.started:
                 self._silence()
             self._outlet.end()
             await self._outlet.flush()
         finally:
-            watch.cancel()
+            looking.cancel()
+            if self._watching is not None:
+                self._watching.cancel()
             if self._forwarding is not None and not self._forwarding.done():
                 await _end(self._forwarding)
+
+    def _watch(self, hung_up: Callable[[], Awaitable[None]]) -> None:
+        self._watching = asyncio.ensure_future(hung_up())
+        self._watching.add_done_callback(lambda _: self._outlet.stir())
+
+    def _gone(self) -> bool:
+        """Whether the client has gone, as far as anybody has looked."""
+        return self._watching is not None and self._watching.done()
 
     def _over(self) -> bool:
         """Whether nothing more can come. A call whose stream has ended early goes on without this exchange."""
@@ -210,6 +222,7 @@ class Exchange:
             call = self._relay.from_server(body, partial(self._answer, status=status, headers=headers))
             if call is not None and not call.done():
                 await asyncio.wait({call})
+            await self._outlet.flush()
         elif status >= 400:
             pass_on = partial(self._pass_on, status, headers, body)
             if not await self._give_up(ServerError(f"the server answered with HTTP {status}", pass_on)):
@@ -234,6 +247,7 @@ class Exchange:
                 for event in events.feed(chunk):
                     self._resumable = self._resumable or (event.resumable and self._session is not None)
                     await self._event(event)
+                await self._outlet.flush()
                 await self._outlet.room()
 
     async def _event(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""One response to a client, written by several hands, in order, and sent off by one."""
+"""One response to a client, written by several hands, in order, and sent off by one at a time."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Outlet:
         self._send = send
         self._waiting: deque[dict[str, Any]] = deque()
         self._size = 0
+        self._flushing = False
         self._news = asyncio.Event()
         self._sent = asyncio.Event()
         self.started = False
@@ -77,12 +78,17 @@ class Outlet:
         self._news.clear()
 
     async def flush(self) -> None:
-        """Send what there is. Only one task may do so."""
-        while self._waiting:
-            message = self._waiting.popleft()
-            await self._send(message)
-        self._size = 0
-        self._sent.set()
+        """Send what there is; whoever is at it already sends it all."""
+        if self._flushing:
+            return
+        self._flushing = True
+        try:
+            while self._waiting:
+                await self._send(self._waiting.popleft())
+            self._size = 0
+            self._sent.set()
+        finally:
+            self._flushing = False
 
     async def room(self) -> None:
         """Wait while the client is slower than the server."""
