@@ -243,6 +243,9 @@ class Reader:
         with self._lock:
             self._disconnect()
 
+    def __del__(self) -> None:
+        self._disconnect()  # who reads after the trail was closed opens it again, and need not know
+
     def _connect(self) -> sqlite3.Connection:
         try:
             stat = Path(self.path).stat()
