@@ -55,11 +55,11 @@ _SURPRISES = (
     (r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?\Z", "some YAML reads it as a number"),
     (r"[-+]?\.[0-9_]+([eE][-+]?[0-9]+)?\Z", "some YAML reads it as a number"),
     (r"[-+]?\.(?i:inf|nan)\Z", "it is not a number that can be compared"),
-    (r"=\Z", "YAML gives it a meaning of its own"),
+    (r"(=|<<)\Z", "YAML gives it a meaning of its own"),
 )
 # Parameters are called so (x and y, n), and a key is never a truth value: as a key it is what it says.
 _LETTERS = frozenset("yYnN")
-_SUSPECT = re.compile(r"[-+.0-9yYnNoO=]")
+_SUSPECT = re.compile(r"[-+.0-9yYnNoO=<]")
 
 
 @functools.cache  # compiled when it is needed: few policies hold such a text

@@ -140,6 +140,7 @@ def test_a_plain_scalar_is_read_as_pyyaml_reads_it_or_is_a_problem(plain: str):
         ("null: x", '1:1: a key must be text; write "null" in quotes'),
         ("?\n: x", "1:2: a key is missing here"),
         ("on: x", '1:1: unquoted on is ambiguous (YAML reads it as true or false); write "on" in quotes'),
+        ("a: <<", '1:4: unquoted << is ambiguous (YAML gives it a meaning of its own); write "<<" in quotes'),
         ("a: 1\n---\nb: 2", "2:1: a policy file holds one YAML document, and this is a second one"),
         ("a: 1\n...\n# end\n---\n", "4:1: a policy file holds one YAML document, and this is a second one"),
         ("a:\n\tb: 1", "2:1: a tab cannot indent here; use spaces"),
