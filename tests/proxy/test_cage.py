@@ -37,6 +37,8 @@ def test_a_folder_elsewhere_is_no_breach(policy: Path, tmp_path: Path) -> None:
         "{home}/../home/aegis",
         "{data}/../home",
         "--allow={home}",
+        "--allow=[{home}]",
+        "-r{home}",
         "--allow={data},{home}",
         "--mount=type=bind,src={home},dst=/work",
         "{home}:/work:rw",
@@ -51,6 +53,7 @@ def test_a_folder_around_the_policy_is_found_however_it_is_written(policy: Path,
 
 def test_a_file_url_names_its_folder(policy: Path) -> None:
     assert reachable(["server", policy.parent.as_uri()], [policy])
+    assert reachable(["server", policy.parent.as_uri().replace("file:", "FILE:")], [policy])
 
 
 @pytest.mark.parametrize(
@@ -108,6 +111,18 @@ def test_the_same_file_in_another_case_is_found_where_case_does_not_count(policy
 
 def test_files_that_are_not_there_yet_are_protected_by_their_folder(tmp_path: Path) -> None:
     assert reachable(["server", str(tmp_path)], [tmp_path / "later" / "aegis_audit.db"])
+
+
+def test_a_file_that_is_not_there_yet_is_known_by_where_it_will_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for trail in (tmp_path / "aegis_audit.db", "aegis_audit.db"):
+        for word in (str(tmp_path / "aegis_audit.db"), "--db=aegis_audit.db", "./aegis_audit.db"):
+            assert reachable(["server", word], [trail]), word
+        assert reachable(["server"], [trail], environment={"DB": str(tmp_path / "aegis_audit.db")})
+        for word in (str(tmp_path / "other.db"), "elsewhere/aegis_audit.db", str(tmp_path / "gone" / "aegis_audit.db")):
+            assert reachable(["server", word], [trail]) == [], word
 
 
 def test_what_is_ours_is_the_policy_its_lock_the_trail_and_its_key(

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["own_files", "reachable"]
 
 LINKS = 64
 """How many links are followed to learn where a file can be replaced from."""
-_APART = re.compile(r"[\s,;:=\"'|&<>()]+")
+_APART = re.compile(r"[\s,;:=\"'|&<>()\[\]]+")
 
 
 def own_files(policy: Iterable[str | os.PathLike[str]], db: str) -> list[Path]:
@@ -59,11 +59,13 @@ def reachable(
     Returns:
         Pairs of a protected file and the folder (or the file itself) that an argument names.
     """
+    files = [Path(file) for file in protected]
+    names = {file.name for file in files}
     identity = functools.cache(_identity)  # most protected files lie in a few folders
-    named = {identity(path): path for word in command[1:] for path in _paths(word)}
-    written = {identity(path): path for value in (environment or {}).values() for path in _paths(value)}
+    named = {identity(path): path for word in command[1:] for path in _paths(word, names)}
+    written = {identity(path): path for value in (environment or {}).values() for path in _paths(value, names)}
     found: list[tuple[Path, Path]] = []
-    for file in map(Path, protected):
+    for file in files:
         places = _places(file)
         own = {key for place in places if (key := identity(place)) is not None}
         around = own | {key for place in places for parent in place.parents if (key := identity(parent)) is not None}
@@ -76,13 +78,20 @@ def reachable(
     return found
 
 
-def _identity(path: Path) -> tuple[int, int] | str | None:
-    """What makes a file or folder the same as another; None if there is none."""
+def _identity(path: Path) -> tuple[int, int] | tuple[int, int, str] | str | None:
+    """What makes a file or folder the same as another: also of a file that can be made yet. None if it cannot."""
+    name = ""
     try:
         stat = path.stat()
     except (OSError, ValueError):
-        return None
-    return (stat.st_dev, stat.st_ino) if stat.st_ino else os.path.normcase(os.path.realpath(path))
+        name = os.path.normcase(path.name)
+        try:
+            stat = path.parent.stat()
+        except (OSError, ValueError):
+            return None
+    if not stat.st_ino:
+        return os.path.normcase(os.path.realpath(path))
+    return (stat.st_dev, stat.st_ino, name) if name else (stat.st_dev, stat.st_ino)
 
 
 def _places(file: Path) -> set[Path]:
@@ -100,23 +109,26 @@ def _places(file: Path) -> set[Path]:
     return places
 
 
-def _paths(word: str) -> Iterator[Path]:
-    """The existing files and folders that an argument may name.
+def _paths(word: str, names: Collection[str]) -> Iterator[Path]:
+    """The existing files and folders that an argument may name, and files of these names that can be made yet.
 
-    As it stands, after ``--option=``, in a list, in a volume (``/data:/work``), in a line for a shell, as a file URL.
+    As it stands, after ``--option=`` or ``-o``, in a list, in a volume (``/data:/work``), in a line for a shell, as a
+    file URL.
     """
     if "\0" in word:
         return
-    if word.startswith("file:"):
-        yield from _existing(unquote(urlsplit(word).path))
+    if word[:5].lower() == "file:":
+        yield from _meant(unquote(urlsplit(word).path), names)
     elif re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", word):
         return
-    for text in dict.fromkeys([word, word.partition("=")[2], *_APART.split(word)]):
+    glued = word[2:] if word[:1] == "-" != word[1:2] else ""
+    for text in dict.fromkeys([word, glued, word.partition("=")[2], *_APART.split(word)]):
         if text and not text.startswith("//"):
-            yield from _existing(os.path.expandvars(text))
+            yield from _meant(os.path.expandvars(text), names)
 
 
-def _existing(text: str) -> Iterator[Path]:
+def _meant(text: str, names: Collection[str]) -> Iterator[Path]:
     path = os.path.expanduser(text)  # noqa: PTH111 - leaves an unknown user's home as it is
-    if os.path.exists(path):  # noqa: PTH110 - false, not an error, for what cannot be looked at; and few texts are paths
+    # `exists` is false, not an error, for what cannot be looked at; and few texts are paths.
+    if os.path.basename(path) in names or os.path.exists(path):  # noqa: PTH110, PTH119 - cheaper than a Path each
         yield Path(os.path.realpath(path))
