@@ -284,6 +284,30 @@ def _alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_a_signal_that_comes_while_it_is_still_starting_ends_the_server_with_all_it_started(home: Path) -> None:
+    server, pids = home.parent / "early.py", home.parent / "pids"
+    server.write_text(
+        "import os, signal, sys, time\n"
+        "child = os.fork()\n"
+        "if child:\n"
+        "    open(sys.argv[1], 'w').write(f'{os.getpid()} {child}')\n"
+        "    os.kill(os.getppid(), signal.SIGTERM)\n"
+        "time.sleep(300)\n"
+    )
+    process = subprocess.Popen(
+        proxy(home, command=(sys.executable, "-S", str(server), str(pids))), stdin=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    process.stdin.close()
+    gone = [int(pid) for pid in pids.read_text().split()]
+    deadline = time.monotonic() + 20
+    while any(map(_alive, gone)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in gone if _alive(pid)]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL, "close"])
 def test_however_it_ends_no_process_is_left_behind(home: Path, how: Any) -> None:
     server = home / "forks.py"
