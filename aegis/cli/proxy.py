@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 from pathlib import Path
@@ -141,6 +142,7 @@ def proxy(
     write to the policy or the trail; 1 if the server could not be started or the address not be listened on; 3 if the
     trail cannot be written.
     """  # noqa: D301 - the backslash-b is click's mark, a character
+    gc.disable()  # until all is loaded; see `aegis.cli.main`
     _check_usage(command, http=http, others=bool(listen or upstream or allow_host or allow_origin))
     address = listen_address(listen) if http else None
     url = check_upstream(upstream) if http else ""
@@ -205,6 +207,7 @@ async def _governing(terms: Terms, closing: contextlib.ExitStack) -> AsyncGenera
     from aegis.cli.proxy_governing import governed  # noqa: PLC0415 - see above
 
     async with governed(terms, closing) as governing:
+        gc.enable()
         yield governing
 
 
