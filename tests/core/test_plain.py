@@ -14,7 +14,7 @@ from aegis_core.plain import plain
 from aegis_core.snapshot import freeze, has_opaque
 
 pytest.importorskip("pydantic")
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer  # noqa: E402
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer
 
 
 class Colour(enum.Enum):

@@ -149,7 +149,7 @@ def damaged(document: Any = None, *, digest: str | None = None, **entry: Any) ->
         (b'{"aegis_lock": 1, "aegis_lock": 1, "servers": {}}', "the key 'aegis_lock' is there twice"),
         (b'{"aegis_lock": 1, "servers": {"s": {"t": {}, "t": {}}}}', "the key 't' is there twice"),
         (b'{"aegis_lock": 1, "servers": {}, "more": 1}', "is damaged: more: unknown key 'more'"),
-        (b'{"aegis_lock": 1, "servers": {"s": {"t": {"digest": "md5:1", "definition": {}}}}}', "must be sha256: and 64"),
+        (b'{"aegis_lock": 1, "servers": {"s": {"t": {"digest": "md5:1", "definition": {}}}}}', "be sha256: and 64"),
         (b'{"aegis_lock": 1, "servers": {"s": {"t": {"digest": 1, "definition": {"a": NaN}}}}}', "NaN is not JSON"),
         (b'{"aegis_lock": 1, "servers": ' + b"[" * 100_000, "is damaged"),
         (damaged(digest="sha256:" + "0" * 64).encode(), "does not have the digest beside it"),
