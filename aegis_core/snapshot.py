@@ -273,13 +273,14 @@ def _cut(value: object, depth: int, budget: list[int]) -> Any:
         size, left = len(value), budget[0]
         if depth <= 0:
             return f"<{_qualname(kind)} of {size}>"
+        if kind is dict and size <= left and _NAMES.issuperset(map(type, value)):  # nothing to cut, nothing odd
+            budget[0] = left - size
+            if _are_scalars(value.values()):
+                return FrozenDict(value)
+            return FrozenDict({key: _excerpt(item, depth - 1, budget) for key, item in value.items()})
         taken = min(size, left)
         budget[0] = left - taken
         if isinstance(value, dict):
-            if kind is dict and taken == size and _NAMES.issuperset(map(type, value)):
-                if _are_scalars(value.values()):
-                    return FrozenDict(value)
-                return FrozenDict({key: _excerpt(item, depth - 1, budget) for key, item in value.items()})
             items = {_key(key): _excerpt(item, depth - 1, budget) for key, item in islice(value.items(), taken)}
             if taken < size:
                 items["…"] = f"{size - taken} more"

@@ -133,7 +133,7 @@ class Pins:
     async def prepare(self, name: str, meta: Any = None) -> None:
         """Before a call is judged: have the tools listed if it is not known what the server says of this one now."""
         self._look()
-        if self._knows(name):
+        if self._complete or self._knows(name):
             return
         async with self._listing:
             if self._knows(name):
@@ -160,7 +160,7 @@ class Pins:
         said = self._said.get(name, _NOTHING)
         if self._trouble is not None and accepted is None:
             return self._no(name, f"cannot be checked: {self._trouble}", said)
-        if accepted is not None and not self._knows(name):
+        if accepted is not None and not (self._complete or self._knows(name)):
             why = self._failure or "the server has announced other tools meanwhile; make the call again"
             return self._no(name, f"cannot be checked against the lock: {why}", said)
         alike = len(said) == 1 and before in said

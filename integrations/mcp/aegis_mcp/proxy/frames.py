@@ -21,6 +21,7 @@ Message = dict[str, Any]
 MAX_BYTES = 64 * 1024 * 1024
 """Longest line that is read."""
 _FRAME_KEYS = frozenset(("jsonrpc", "id", "method", "params", "result", "error"))
+_IDS = (int, str)
 _PARAM_KEYS = frozenset(("name", "arguments", "_meta", "task", "requestState", "inputResponses"))
 PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32602, -32603
 
@@ -92,7 +93,7 @@ def check(message: Message) -> None:
     """
     _exact(message, _FRAME_KEYS)
     identity = message.get("id")
-    if "id" in message and (isinstance(identity, bool) or not isinstance(identity, str | int)):
+    if type(identity) not in _IDS and "id" in message:  # exactly these: a truth value is a whole number, too
         raise FrameError("the id must be a string or a whole number")
     method = message.get("method")
     if method == "tools/call":
@@ -131,9 +132,7 @@ def dump(message: Message | list[Any]) -> bytes:
 
 def key_of(identity: Any) -> tuple[str, Any]:
     """A request's id as a key: ``1`` and ``"1"`` are two requests, and what is no id is the key of none."""
-    if isinstance(identity, str | int):
-        return type(identity).__name__, identity
-    return "", None
+    return (type(identity).__name__, identity) if isinstance(identity, _IDS) else ("", None)
 
 
 def error(identity: Any, code: int, message: str) -> Message:

@@ -414,7 +414,8 @@ def _checked(message: Message) -> Message:
         raise FrameError("tools/call needs params")
     if not isinstance(params.get("name"), str):
         raise FrameError("tools/call needs the name of a tool")
-    if not isinstance(params.get("arguments", {}), dict | None):
+    arguments = params.get("arguments")
+    if arguments is not None and not isinstance(arguments, dict):
         raise FrameError("the arguments of a tools/call must be an object")
     return params
 
