@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import re
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import re2
 
@@ -39,12 +40,17 @@ def options() -> re2.Options:
     return chosen
 
 
+def lazily(pattern: bytes) -> Callable[[], Any]:
+    """An RE2 pattern that is compiled when it is first needed, which most never are: a gate comes before them."""
+    return functools.cache(lambda: re2.compile(pattern, options()))
+
+
 def matches(pattern: bytes, group: int = 0) -> Find:
     """Finds every match of an RE2 pattern, or one group of it."""
-    compiled = re2.compile(pattern, options())
+    compiled = lazily(pattern)
 
     def find(text: bytes) -> Iterator[Span]:
-        for match in compiled.finditer(text):
+        for match in compiled().finditer(text):
             yield match.span(group)
 
     return find
@@ -73,15 +79,15 @@ _SIGNATURE = rb"(?i)[?&;](?:sig|signature|x-(?:amz|goog)-signature)=([^&\s\"'<>\
 
 # --- credentials in a header or a URL --------------------------------------------------------------------------------
 
-_BEARER = re2.compile(rb"(?i)bearer(?:\s|\\+[nrt]|%20)+([^\s\"'\\,;<>]{6,})", options())
-_BASIC = re2.compile(rb"(?i)(?:\b|\\[nrt])basic\s+([A-Za-z0-9+/]{6,}={0,2})", options())
+_BEARER = lazily(rb"(?i)bearer(?:\s|\\+[nrt]|%20)+([^\s\"'\\,;<>]{6,})")
+_BASIC = lazily(rb"(?i)(?:\b|\\[nrt])basic\s+([A-Za-z0-9+/]{6,}={0,2})")
 _MIXED = re.compile(rb".[A-Z0-9+/=]")
 
 
 def _schemes(text: bytes) -> Iterator[Span]:
-    for match in _BEARER.finditer(text):
+    for match in _BEARER().finditer(text):
         yield match.span(1)
-    for match in _BASIC.finditer(text):
+    for match in _BASIC().finditer(text):
         value = match[1]
         # "basic understanding" is prose. Encoded credentials do not look like a word, or else decode to user:password.
         if _MIXED.search(value) or b":" in _decoded(value):
@@ -95,12 +101,12 @@ def _decoded(value: bytes) -> bytes:
         return b""
 
 
-_URL = re2.compile(rb"(?i)[a-z][a-z0-9+.\-]*:(?:\\*/){2}([^\s\"'<>\\]*@)", options())
+_URL = lazily(rb"(?i)[a-z][a-z0-9+.\-]*:(?:\\*/){2}([^\s\"'<>\\]*@)")
 _AFTER_AUTHORITY = re.compile(rb"[/?#]")
 
 
 def _userinfo(text: bytes) -> Iterator[Span]:
-    for match in _URL.finditer(text):
+    for match in _URL().finditer(text):
         found = match[1]
         start = match.start(1)
         cut = _AFTER_AUTHORITY.search(found)
@@ -117,7 +123,7 @@ def _userinfo(text: bytes) -> Iterator[Span]:
 
 # --- card numbers ----------------------------------------------------------------------------------------------------
 
-_DIGITS = re2.compile(rb"[0-9](?:[ \-]?[0-9]){12,}", options())
+_DIGITS = lazily(rb"[0-9](?:[ \-]?[0-9]){12,}")
 _GROUP = re.compile(rb"[0-9]+")
 _HEX = b"0123456789abcdefABCDEF-"
 
@@ -132,7 +138,7 @@ def is_card(digits: bytes) -> bool:
 
 
 def _cards(text: bytes) -> Iterator[Span]:
-    for match in _DIGITS.finditer(text):
+    for match in _DIGITS().finditer(text):
         run: bytes = match[0]
         groups = [group.span() for group in _GROUP.finditer(run)]
         # Other numbers may stand before and after a card number of at most five groups; or it is all of the run.

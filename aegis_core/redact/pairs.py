@@ -7,13 +7,10 @@ it cannot tell, it takes more rather than less.
 
 from __future__ import annotations
 
-import functools
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import re2
-
-from aegis_core.redact.findings import Kind, Span, options
+from aegis_core.redact.findings import Kind, Span, lazily
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,9 +32,7 @@ def pairs(names: SecretNames) -> Kind:
     # `"name": `, `name=`, `name => `; `--name value`; `<name attribute="...">value`
     between = r"(\\*[\"'`]?\s*(?:=>|:=|[:=]|%3[AaDd])\s*|(?:\s[^<>]*)?>|[ \t]+)"
 
-    @functools.cache  # when a text first needs it: most hold no such name
-    def compiled() -> Any:
-        return re2.compile((name + between).encode(), options())
+    compiled = lazily((name + between).encode())
 
     def find(text: bytes) -> Iterator[Span]:
         position = 0
