@@ -66,7 +66,10 @@ class Time(click.ParamType[datetime]):
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-output_option = click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write to FILE.")
+output_option = click.option(
+    "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write to FILE; - is standard output.",
+    callback=lambda _ctx, _param, value: None if value == Path("-") else value,
+)  # fmt: skip
 key_option = click.option(
     "--key", required=True, metavar="FILE", help="The private key that signs (see `aegis audit keygen`)."
 )

@@ -312,6 +312,12 @@ def test_no_output_is_written_over_the_trail_it_is_made_of(run, trail, command, 
     assert run("verify")[0] == 0
 
 
+def test_a_dash_for_the_output_is_standard_output(run, trail):
+    assert run("--format", "jsonl", "-o", "-") == run("--format", "jsonl")
+    assert run("export", "-o", "-") == run("export")
+    assert not (trail / "-").exists()
+
+
 def test_a_folder_in_place_of_a_trail_is_named_as_one(run, trail):
     code, _, err = run("--db", trail)
     assert code == 2
