@@ -273,8 +273,8 @@ def _cut(value: object, depth: int, budget: list[int]) -> Any:
         size, left = len(value), budget[0]
         if depth <= 0:
             return f"<{_qualname(kind)} of {size}>"
-        if kind is dict and size <= left and _NAMES.issuperset(map(type, value)):  # nothing to cut, nothing odd
-            budget[0] = left - size
+        if isinstance(value, dict) and kind is dict and size <= left and _NAMES.issuperset(map(type, value)):
+            budget[0] = left - size  # nothing to cut, nothing odd
             if _are_scalars(value.values()):
                 return FrozenDict(value)
             return FrozenDict({key: _excerpt(item, depth - 1, budget) for key, item in value.items()})
