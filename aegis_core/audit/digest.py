@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 from pathlib import Path
 
 from aegis_core.errors import AuditError
@@ -61,6 +60,8 @@ def load_key(db_path: str) -> bytes:
 
 def _make(path: Path) -> None:
     """Put a whole key in place at once: another process may be doing the same."""
+    import secrets  # noqa: PLC0415 - only a new trail needs it
+
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:

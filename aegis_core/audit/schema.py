@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,6 +129,8 @@ def _is_empty(connection: sqlite3.Connection, path: str) -> bool:
 
 
 def _create(connection: sqlite3.Connection) -> None:
+    import secrets  # noqa: PLC0415 - only a new trail needs it
+
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN EXCLUSIVE")
     for statement in _SCHEMA.strip().split(";\n"):
