@@ -65,10 +65,14 @@ class Time(click.ParamType[datetime]):
         return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
+def _not_a_dash(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
+    return None if value == Path("-") else value
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 output_option = click.option(
     "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write to FILE; - is standard output.",
-    callback=lambda _ctx, _param, value: None if value == Path("-") else value,
+    callback=_not_a_dash,
 )  # fmt: skip
 key_option = click.option(
     "--key", required=True, metavar="FILE", help="The private key that signs (see `aegis audit keygen`)."
