@@ -52,7 +52,10 @@ def load_key(db_path: str) -> bytes:
             _make(path)
             key = path.read_bytes()
     except OSError as error:
-        raise AuditError(f"the key of the audit trail cannot be read or made: {error}") from error
+        hint = "give the trail a folder that is there and can be written, or the key a place of its own: AEGIS_KEY_FILE"
+        raise AuditError(
+            f"the key of the audit trail, {str(path)!r}, cannot be read or made: {error.strerror or error}; {hint}"
+        ) from error
     if len(key) != _SIZE:
         raise AuditError(f"{str(path)!r} is not the key of an audit trail: it has {len(key)} bytes instead of {_SIZE}")
     return key

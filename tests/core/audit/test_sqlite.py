@@ -707,3 +707,12 @@ def test_filters_take_a_risk_level_and_a_date(path):
         assert logger.count(until=today - datetime.timedelta(days=1)) == 0
         with pytest.raises(TypeError):
             logger.count(since=1.5)  # type: ignore[arg-type]
+
+
+def test_a_trail_in_a_folder_that_is_not_there_says_what_to_do(tmp_path):
+    with AuditLogger(tmp_path / "no" / "trail.db") as logger:
+        with pytest.raises(
+            AuditError, match=r"no/trail\.db\.key', cannot be .*: No such file .* give the trail a folder"
+        ):
+            logger.write(intent())
+        assert logger.get_log() == []
