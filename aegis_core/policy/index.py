@@ -130,7 +130,7 @@ def _finder(patterns: Iterable[tuple[str, T]]) -> Callable[[str, tuple[T, ...]],
     many = {run: rules for run, rules in runs.items() if len(run) >= _HEAD and len(runs) > _FEW}
     few = {run: rules for run, rules in runs.items() if run not in many}
     of_many = _Runs(many).find if many else None
-    any_of_few = re.compile("|".join(map(re.escape, few))).search if few else None
+    any_of_few = _search(few, Counter("".join((*whole, *beginnings, *endings)))) if few else None
 
     def find(name: str, so_far: tuple[T, ...]) -> tuple[T, ...]:
         found = so_far
@@ -148,7 +148,7 @@ def _finder(patterns: Iterable[tuple[str, T]]) -> Callable[[str, tuple[T, ...]],
             found += _contained(name, few)
         if of_many is not None:
             found += of_many(name)
-        return found if len(found) < 2 or found is so_far else _in_order(found)
+        return found if found is so_far or len(found) < 2 else _in_order(found)
 
     return find
 
@@ -162,6 +162,15 @@ def _chained(name: str, chain: _Chain[T]) -> tuple[T, ...]:
             return rules[place]
         place = shorter[place]
     return ()
+
+
+def _search(runs: Iterable[str], common: Counter[str]) -> Callable[[str], object]:
+    """What finds out whether any of these runs may be in a name.
+
+    The search tries every place where one of them may begin, so each is looked for from its rarest character on.
+    """
+    pieces = {run[min(range(max(1, len(run) - _HEAD + 1)), key=lambda at: common[run[at]]) :] for run in runs}
+    return re.compile("|".join(map(re.escape, sorted(pieces)))).search
 
 
 def _contained(name: str, runs: _Filed[T]) -> tuple[T, ...]:
@@ -191,7 +200,7 @@ class RuleIndex(Generic[T]):
 
     Attributes:
         around: Of a target, the rules that may match whatever the type; there are many tools, and few targets.
-        of_type: Adds to those the rules that may match a type that `is_plain`.
+        of_type: Adds to those the rules that may match a type, given in one folded form.
     """
 
     __slots__ = ("_everywhere", "_of_target", "_rules", "around", "of_type")

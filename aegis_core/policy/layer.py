@@ -156,7 +156,7 @@ class Layer:
     def plan(self, names: Names, plain: str | None = None) -> Decision | Plan:
         """What calls with these names come down to: a decision where names alone settle it, else what is left to ask.
 
-        ``plain`` is the tool's name, if it `is_plain`.
+        ``plain`` is the tool's name, if it is known to be its own and only folded form.
         """
         type_name, target, _, _ = names
         index = self._index

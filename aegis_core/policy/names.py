@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["LONGEST", "fold", "fold_text", "folded_forms", "is_plain", "refusal"]
+__all__ = ["LONGEST", "fold", "fold_text", "folded_forms", "refusal"]
 
 LONGEST = 256
 """Characters of a name beyond which nothing is remembered for it."""
@@ -30,14 +30,6 @@ _CATEGORIES = {
     "Zp": "a paragraph separator",
 }
 _LOOKALIKE_SCRIPTS = ("CYRILLIC", "GREEK")
-
-
-def is_plain(name: str) -> bool:
-    """Whether a name is lower-case ASCII letters, digits and single underscores, and not overlong, as most are.
-
-    Such a name is not refused, is its own folded form, and has no prefix that a gateway may have put there.
-    """
-    return name.isascii() and name.isidentifier() and name == name.lower() and "__" not in name and len(name) <= LONGEST
 
 
 def fold(name: str) -> str:

@@ -12,7 +12,7 @@ from aegis_core.errors import PolicyError, Problem
 from aegis_core.policy.conditions.truth import Context
 from aegis_core.policy.layer import Layer, Plan, combine
 from aegis_core.policy.loading import gc_paused, load_again, load_dict, load_file, load_text
-from aegis_core.policy.names import LONGEST, is_plain, refusal
+from aegis_core.policy.names import LONGEST, refusal
 from aegis_core.policy.needs import Needs
 from aegis_core.policy.origin import FromFile, FromMemory, Including, Layered, Merged
 from aegis_core.policy.reading import meaning
@@ -177,7 +177,16 @@ class Policy:
     def _plan(self, names: Names) -> _Plans:
         """A constant decision where the names settle it, else what is left to ask per layer. Remembered."""
         type_name, target, agent, user = names
-        plain = type_name if is_plain(type_name) else None
+        # Most tools' names are lower-case ASCII words: never refused, and the only folded form they have.
+        plain = (
+            type_name
+            if type_name.isascii()
+            and type_name.isidentifier()
+            and type_name == type_name.lower()
+            and "__" not in type_name
+            and len(type_name) <= LONGEST
+            else None
+        )
         if (
             plain is None
             or target not in self._vetted

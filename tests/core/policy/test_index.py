@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from aegis_core.policy.globs import match_any, parse_glob
 from aegis_core.policy.index import RuleIndex
-from aegis_core.policy.names import is_plain
+from aegis_core.policy.names import folded_forms
 from tests.core.policy.strategies import examples, names, pattern_lists
 
 Rules = list[tuple[list[str], list[str]]]
@@ -41,7 +41,7 @@ def test_every_rule_that_may_match_is_a_candidate_in_order(rules: Rules, asked: 
         candidates = [number for (number,) in index.candidates(type_name, target)]
         assert candidates == sorted(set(candidates))
         assert set(candidates) >= set(matching(rules, type_name, target))
-        if is_plain(type_name):
+        if type_name.isascii() and folded_forms(type_name) == (type_name,):
             assert [number for (number,) in index.of_type(type_name, index.around[target])] == candidates
 
 
@@ -55,6 +55,17 @@ def test_many_patterns_with_a_run_in_the_middle_are_all_found(runs: list[str], n
     candidates = numbers(rules, name)
     assert candidates == sorted(set(candidates))
     assert set(candidates) >= set(matching(rules, name, "t"))
+
+
+@examples(100)
+@given(
+    runs=st.lists(st.text("abc_", min_size=1, max_size=5), min_size=1, max_size=16, unique=True),
+    others=st.lists(st.text("abc_", min_size=3, max_size=5), max_size=3, unique=True),
+    name=st.text("abc_", min_size=1, max_size=12),
+)
+def test_few_patterns_with_a_run_in_the_middle_are_all_found(runs: list[str], others: list[str], name: str):
+    rules: Rules = [([f"*{run}*"], ["*"]) for run in runs] + [([f"{other}*"], ["*"]) for other in others]
+    assert numbers(rules, name) == matching(rules, name, "t")
 
 
 @examples(100)
