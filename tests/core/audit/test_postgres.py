@@ -216,7 +216,7 @@ def test_a_fork_begins_a_chain_of_its_own(logger):
 
 
 def test_what_cannot_be_used_is_refused_with_a_sentence(url, monkeypatch, tmp_path):
-    with pytest.raises(AuditError, match="a trail is a file or a postgresql:// URL, not mysql://"):
+    with pytest.raises(AuditError, match="a trail is a file or a postgresql:// URL; mysql:// is neither"):
         AuditLogger("mysql://x/y")
     with pytest.raises(AuditError) as refused:
         AuditLogger("postgresql://me:secret@h/x?nonsense=1")
