@@ -365,6 +365,19 @@ async def test_a_client_that_can_show_a_form_is_asked_and_only_its_approve_is_a_
         assert wire.trail.get_log()[0]["approver"] == "elicitation:desk"
 
 
+async def test_where_the_client_cannot_ask_although_it_says_so_the_request_is_filed(tmp_path: Path) -> None:
+    with AuditLogger(tmp_path / "trail.db") as trail:
+        wire = Wire(handler=ClientApprovalHandler(trail, hold=0))
+        hello = {"clientInfo": {"name": "desk"}, "capabilities": {"elicitation": {}}}
+        wire.send({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}, call(1, "write_file"))
+        await wire.settle()
+        asked = next(message for message in wire.said if message.get("method") == "elicitation/create")
+        wire.send({"jsonrpc": "2.0", "id": asked["id"], "error": {"code": -32601, "message": "no forms"}})
+        await asyncio.wait_for(wire.relay.drain(), 60)
+        assert wire.log == [("write_file", "pending_approval")]
+        await wire.relay.close()
+
+
 @pytest.mark.parametrize(
     "name",
     [

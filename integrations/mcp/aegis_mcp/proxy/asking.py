@@ -48,8 +48,9 @@ class ClientApprovalHandler:
                     return await asyncio.to_thread(self._by_rounds, request, call)
                 if call.way.ask is not None:
                     reply = await call.relay.ask_client(call.way.ask, "elicitation/create", form(request))
-                    approved, approver, reason = said(reply.get("result"), call.relay.client_name)
-                    return (request.approve if approved else request.deny)(approver=approver, reason=reason)
+                    if "error" not in reply:  # else it cannot ask although it says so, and somebody else can
+                        approved, approver, reason = said(reply.get("result"), call.relay.client_name)
+                        return (request.approve if approved else request.deny)(approver=approver, reason=reason)
         filing = asyncio.ensure_future(asyncio.to_thread(self._queue.ask, request))
         try:
             answer = await asyncio.shield(filing)
