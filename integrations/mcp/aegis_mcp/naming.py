@@ -14,10 +14,11 @@ __all__ = ["server_name"]
 
 def server_name(command: Sequence[str]) -> str:
     """The name in a server's command: ``filesystem`` for ``npx -y @modelcontextprotocol/server-filesystem /data``."""
-    for word in command:
+    program = PurePath(command[0]).name
+    for word in (program, *command[1:]):
         found = re.fullmatch(r"(?:@[\w.-]+/)?(?:mcp[-_])?server[-_]([\w-]+?)(?:@[\w.]+)?", word) or re.fullmatch(
             r"(?:@[\w.-]+/)?([\w-]+?)[-_](?:mcp[-_]server|mcp|server)(?:@[\w.]+)?", word
         )
         if found:
             return found[1].replace("_", "-")
-    return PurePath(command[0]).name
+    return program
