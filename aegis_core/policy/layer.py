@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, cast, final
 
 from aegis_core.decision import Decision
+from aegis_core.policy.globs import Test
 from aegis_core.policy.index import RuleIndex
 from aegis_core.policy.results import ResultRule
 from aegis_core.policy.rule import ABSENT_DEFAULT, Default, Rule
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from aegis_core.action import Action
     from aegis_core.policy.conditions.truth import Context, Truth
     from aegis_core.policy.document import PolicyDocument
-    from aegis_core.policy.globs import Test
     from aegis_core.policy.rule import Names
 
 __all__ = ["Layer", "Plan", "combine", "decide"]
@@ -53,36 +53,21 @@ def combine(decisions: Sequence[Decision]) -> Decision:
     return decide(deciders, [rule for _, *floors in voices for rule in floors])
 
 
-class Entry(NamedTuple):
-    """All of a rule that is looked at for a tool never seen, together: scattered in memory, it is found far slower.
-
-    Attributes:
-        number: Its place in the layer.
-        type_test: Whether the first pattern for the tool's name holds, given ``type_operand``.
-        type_operand: What it compares with.
-        target_test: The same for the target.
-        target_operand: What it compares with.
-        settled: Its decision, where nothing but these two tests stands before it: no caller, no condition.
-        rule: The rule.
-    """
-
-    number: int
-    type_test: Test
-    type_operand: Any
-    target_test: Test
-    target_operand: Any
-    settled: Decision | None
-    rule: Rule
-
-    @classmethod
-    def of(cls, number: int, rule: Rule) -> Entry:
-        """What is looked at of this rule."""
-        tests = {axis: (test, operand) for axis, test, operand in rule.tests}
-        of_type, of_target = tests.pop(0, _ANY), tests.pop(1, _ANY)
-        return cls(number, *of_type, *of_target, None if tests or rule.conditions else rule.decision, rule)
-
-
 _ANY: tuple[Test, Any] = (str.endswith, "")
+_Entry = tuple[int, Test, Any, Test, Any, Decision | None, Rule]
+"""All of a rule that is looked at for a tool never seen, together: scattered in memory, it is found far slower; and a
+bare tuple is taken apart far faster than one with names.
+
+Its place in the layer; whether the first pattern for the tool's name holds, given what comes after; the same for the
+target; its decision, where nothing but these two tests stands before it: no caller, no condition; the rule.
+"""
+
+
+def _entry(number: int, rule: Rule) -> _Entry:
+    """What is looked at of a rule."""
+    tests = {axis: (test, operand) for axis, test, operand in rule.tests}
+    of_type, of_target = tests.pop(0, _ANY), tests.pop(1, _ANY)
+    return number, *of_type, *of_target, None if tests or rule.conditions else rule.decision, rule
 
 
 class Step(NamedTuple):
@@ -139,7 +124,7 @@ class Layer:
         self.rules = tuple(Rule(rule, name, self.trust) for document in documents for rule in document.rules)
         self.results = tuple(ResultRule(rule, name) for document in documents for rule in document.results)
         self._index = RuleIndex(
-            [Entry.of(number, rule) for number, rule in enumerate(self.rules)],
+            [_entry(number, rule) for number, rule in enumerate(self.rules)],
             [(rule.document.match.type, rule.document.match.target) for rule in self.rules],
         )
         defaults = documents[0].defaults
@@ -189,5 +174,5 @@ class Layer:
 
     def concerned(self, names: Names) -> list[tuple[Rule, Truth]]:
         """Every rule whose match does not rule out calls with these names, in order, and what the match says."""
-        rules = [entry.rule for entry in self._index.candidates(names[0], names[1])]
+        rules = [entry[-1] for entry in self._index.candidates(names[0], names[1])]
         return [(rule, matched) for rule in rules if (matched := rule.match(names)) is not False]
