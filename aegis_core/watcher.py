@@ -150,6 +150,8 @@ class PolicyWatcher:
 
 
 def _read(path: Path) -> str | PolicyError:
+    if path.exists() and not path.is_file():  # reading a pipe would wait for somebody to write
+        return PolicyError(Problem("is no regular file", str(path)))
     try:
         return read_policy_text(path)
     except PolicyError as error:

@@ -49,7 +49,7 @@ def _member_of(kind: type[Approval | RiskLevel]) -> Reader:
 
 def _globs(value: object) -> tuple[str, ...]:
     """One or more patterns for names."""
-    if isinstance(value, list) and not value:
+    if isinstance(value, list | tuple) and not value:
         raise ValueError("is an empty list and would match nothing; leave the key out to match everything")
     return _PATTERNS.read(value if isinstance(value, list | tuple) else (value,))  # type: ignore[no-any-return]
 

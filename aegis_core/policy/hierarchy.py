@@ -44,11 +44,15 @@ class PolicyHierarchy:
 
     Raises:
         PolicyError: If no layer is given.
+        TypeError: If a layer is no policy.
     """
 
     def __init__(self, org: Policy | None = None, team: Policy | None = None, agent: Policy | None = None) -> None:
         given = {"org": org, "team": team, "agent": agent}
         layers = {name: policy for name, policy in given.items() if policy is not None}
+        for name, policy in layers.items():
+            if not isinstance(policy, Policy):
+                raise TypeError(f"{name} must be a Policy, got {policy!r}; Policy.from_yaml reads a file")
         if not layers:
             raise PolicyError(Problem("a hierarchy needs at least one of org, team and agent", "<hierarchy>"))
         self._policy = Policy.of_layers(layers)

@@ -145,6 +145,17 @@ def test_a_file_that_is_gone_leaves_the_policy_in_force(file: Path) -> None:
     assert "cannot be read" in data["problems"][0]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_in_the_place_of_the_file_is_not_waited_for(file: Path) -> None:
+    runtime = governed(Policy.from_yaml(file))
+    watcher = PolicyWatcher(runtime, file)
+    file.unlink()
+    os.mkfifo(file)
+    assert [watcher.poll() for _ in range(3)] == [None, None, None]
+    assert runtime.check(DROP).status == "blocked"
+    assert [kind for kind, _ in events(runtime)] == ["policy_reload_refused"]
+
+
 def test_a_reload_is_on_record_and_says_which_block_rules_are_gone(file: Path) -> None:
     runtime = governed(Policy.from_yaml(file))
     old = runtime.policy.digest

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aegis_core.errors import PolicyError, Problem
 from aegis_core.policy.conditions.grammar import Conditions
-from aegis_core.policy.document import PolicyDocument, RuleDocument
+from aegis_core.policy.document import Match, PolicyDocument, RuleDocument
 from aegis_core.policy.policy import Policy
 from aegis_core.policy.reading import keys_of
 from aegis_core.policy.results import ResultRuleDocument
@@ -300,9 +300,9 @@ def test_a_key_that_does_not_belong_is_found_at_every_level(data: dict[str, Any]
         Policy.from_dict(data)
 
 
-@pytest.mark.parametrize("value", ODD)
+@pytest.mark.parametrize("value", [*ODD, "empty tuple"])
 def test_whatever_stands_at_a_key_gives_a_policy_or_a_policy_error(value: str):
-    odd = ODD[value]
+    odd = ODD.get(value, ())
 
     def tried(data: Any) -> None:
         with contextlib.suppress(PolicyError):
@@ -311,6 +311,8 @@ def test_whatever_stands_at_a_key_gives_a_policy_or_a_policy_error(value: str):
     for key in keys_of(PolicyDocument):
         tried({"version": "1", key: odd})
         tried({"version": "1", key: [odd]})
+    for key in keys_of(Match):
+        tried({"version": "1", "rules": [{"name": "a", "approval": "auto", "match": {key: odd}}]})
     for key in keys_of(RuleDocument):
         tried({"version": "1", "rules": [{"name": "a", "approval": "auto", key: odd}]})
     for key in keys_of(Conditions):

@@ -179,3 +179,8 @@ def test_line_1_one_more_layer_never_loosens(
         after, _ = PolicyHierarchy(**layers, agent=Policy.from_dict(lower)).evaluate(action)
         assert after.approval.strictness >= before.approval.strictness
         assert after.risk_level >= before.risk_level
+
+
+def test_a_layer_that_is_no_policy_is_a_clear_error():
+    with pytest.raises(TypeError, match=r"team must be a Policy, got 'team.yaml'; Policy.from_yaml reads a file"):
+        PolicyHierarchy(team="team.yaml")  # type: ignore[arg-type]
