@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from aegis import Policy
 from aegis_core.approval.simple import CallbackApprovalHandler
 from aegis_core.audit.sqlite import AuditLogger
 from aegis_mcp.proxy.asking import ClientApprovalHandler
-from aegis_mcp.proxy.way import CALL
+from aegis_mcp.proxy.way import CALL, Gone
 from tests.proxy.wire import Wire, call
 
 if TYPE_CHECKING:
@@ -292,6 +293,19 @@ async def test_when_the_connection_ends_what_was_running_has_an_end_nobody_saw()
     await wire.settle()
     await wire.relay.close()
     assert wire.log == [("read_file", "unknown")]
+
+
+async def test_an_answer_that_will_never_come_is_on_record_and_no_traceback_anywhere(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wire = Wire(silent=True)
+    wire.send(call(1))
+    await wire.settle()
+    assert wire.relay.fail(1, wire.way, Gone("the stream broke off")) is not None
+    await wire.settle()
+    gc.collect()
+    assert wire.log == [("read_file", "unknown")]
+    assert "never retrieved" not in caplog.text
 
 
 async def test_when_the_trail_cannot_be_written_the_call_does_not_run() -> None:

@@ -44,7 +44,8 @@ class Wire:
         self.said: list[Any] = []  # to the client
         self.raw_said: list[bytes] = []
         self.silent = silent
-        self.relay = Relay(self.runtime, server="files", way=Way(self._client, self._server, ask=self._client))
+        self.way = Way(self._client, self._server, ask=self._client)
+        self.relay = Relay(self.runtime, server="files", way=self.way)
 
     def _client(self, data: bytes) -> None:
         self.raw_said.append(data)

@@ -211,6 +211,8 @@ class Relay:
             result = await self._calls.call(params, send, envelope=envelope)
         except ServerError as failed:
             failed.pass_on()
+        except Gone:
+            pass  # that nobody saw its end is on record, and nobody is left to be told
         except FrameError as problem:
             _say(back, frames.error(identity, frames.INVALID_PARAMS, f"refused by Aegis: {problem}"))
         except AegisError as refused:
