@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,6 +48,22 @@ class Pinning(NamedTuple):
         from aegis_mcp.pinning.lockfile import companions  # noqa: PLC0415 - not every proxy has a lock
 
         return () if self.off else companions(self.file(policy))
+
+    def check(self, policy: Path) -> None:
+        """See that the lock can be used, if there is one.
+
+        Raises:
+            click.ClickException: It cannot be trusted to say what was accepted.
+        """
+        file = self.file(policy)
+        if self.off or not os.path.lexists(file):
+            return
+        from aegis_mcp.pinning.lockfile import LockFile  # noqa: PLC0415 - not every proxy has a lock
+
+        try:
+            LockFile(file).read()
+        except AegisError as error:
+            raise click.ClickException(visible(str(error))) from error
 
     def view(self, runtime: Runtime, server: str, policy: Path) -> ToolView | None:
         """What the client sees of the tools; None where their list passes untouched.

@@ -153,6 +153,7 @@ def proxy(
         raise click.UsageError(explained(*within[0]))
     if problem := unusable(db):
         raise AuditError(f"{db!r} cannot be used as the audit trail: {problem}")
+    pinning.check(policy)
     terms = Terms(
         loaded, policy, name, db, hold, observe, fast, agent, user, pinning,
         mirrors=_telemetry(wanted=otel), writable=[file for file, _ in within],

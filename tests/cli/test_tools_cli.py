@@ -202,12 +202,15 @@ def test_a_lock_that_cannot_be_trusted_keeps_everything_from_starting(home: Home
         home.lock.symlink_to(home.folder / "elsewhere")
     else:
         home.lock.write_text(content)
-    start = ("proxy", "--policy", str(home.policy), "--allow-writable-policy", "--server", "maths", "--", *home.server)
+    started = home.folder / "started"
+    server = (sys.executable, "-c", f"open({str(started)!r}, 'w')")
+    start = ("proxy", "--policy", str(home.policy), "--allow-writable-policy", "--server", "maths", "--", *server)
     for ran in (home.aegis(*start), home.tools("accept", "--yes", server=True)):
         assert ran.returncode == 2
         assert why in ran.stderr
         assert "Traceback" not in ran.stderr
         assert ran.stdout == ""
+    assert not started.exists()
 
 
 def test_a_lock_is_as_it_should_be_or_is_not_there_and_never_nothing_at_all(home: Home) -> None:
