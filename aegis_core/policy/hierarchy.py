@@ -51,8 +51,7 @@ class PolicyHierarchy:
         given = {"org": org, "team": team, "agent": agent}
         layers = {name: policy for name, policy in given.items() if policy is not None}
         for name, policy in layers.items():
-            if not isinstance(policy, Policy):
-                raise TypeError(f"{name} must be a Policy, got {policy!r}; Policy.from_yaml reads a file")
+            _check_policy(name, policy)
         if not layers:
             raise PolicyError(Problem("a hierarchy needs at least one of org, team and agent", "<hierarchy>"))
         self._policy = Policy.of_layers(layers)
@@ -73,3 +72,8 @@ class PolicyHierarchy:
     def flatten(self) -> Policy:
         """One policy that decides every call exactly as `evaluate` does."""
         return self._policy
+
+
+def _check_policy(name: str, policy: object) -> None:
+    if not isinstance(policy, Policy):
+        raise TypeError(f"{name} must be a Policy, got {policy!r}; Policy.from_yaml reads a file")
