@@ -90,9 +90,12 @@ def http() -> None:
 
 def reverse(url: str) -> None:
     """A reverse proxy that copies, on what the proxy stands on."""
-    import httpx
+    from urllib.parse import urlsplit
 
-    transport = httpx.AsyncHTTPTransport(trust_env=False)
+    from aegis_mcp.proxy.http.upstream import Upstream
+
+    where = urlsplit(url)
+    upstream = Upstream(str(where.hostname), where.port or 80, authority=where.netloc.encode())
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -103,14 +106,12 @@ def reverse(url: str) -> None:
             body += part["body"]
             more = part.get("more_body", False)
         headers = [pair for pair in scope["headers"] if pair[0] not in (b"host", b"content-length")]
-        response = await transport.handle_async_request(
-            httpx.Request(scope["method"], url, headers=headers, content=body)
-        )
-        await send({"type": "http.response.start", "status": response.status_code, "headers": response.headers.raw})
-        async for chunk in response.aiter_raw():
+        response = await upstream.request(scope["method"], where.path.encode(), headers, body)
+        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+        async for chunk in response.chunks():
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
-        await response.aclose()
+        response.close()
 
     serve(app)
 

@@ -15,6 +15,7 @@ from aegis_mcp.proxy.frames import MAX_BYTES, FrameError, dump
 from aegis_mcp.proxy.http.exchange import Exchange
 from aegis_mcp.proxy.http.headers import agree, onward, value_of
 from aegis_mcp.proxy.http.sessions import Sessions
+from aegis_mcp.proxy.http.upstream import Upstream
 from aegis_mcp.proxy.relay import refusal
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from aegis_core.runtime import Runtime
     from aegis_mcp.proxy.http.headers import Headers
+    from aegis_mcp.proxy.http.upstream import Response
     from aegis_mcp.proxy.tools import ToolView
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -32,7 +34,6 @@ __all__ = ["HttpProxy"]
 BODY_PATIENCE = 60.0
 """Seconds a client has to send a whole message."""
 _METHODS = ("GET", "POST", "DELETE", "OPTIONS")
-_TIMEOUTS = {"connect": 10.0, "read": None, "write": 60.0, "pool": None}
 _SESSION = b"mcp-session-id"
 
 
@@ -70,16 +71,21 @@ class HttpProxy:
         view: ToolView | None = None,
     ) -> None:
         self._sessions = Sessions(runtime, server, view=view)
-        self._url = httpx.URL(upstream)
-        self.path = self._url.path
+        url = httpx.URL(upstream)
+        self._url = url
+        self.path = url.path
+        self._target = url.raw_path
         self._hosts = None if hosts is None else {host.lower() for host in hosts}
         self._origins = {origin.lower() for origin in origins}
         self._token = token
-        secure = self._url.scheme == "https"
+        secure = url.scheme == "https"
         # Reading the certificates takes a while, and a server without TLS needs none.
-        verify = httpx.create_ssl_context() if secure else _no_certificates()
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
-        self._transport = httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False)
+        self._upstream = Upstream(
+            url.raw_host.decode("ascii"),
+            url.port or (443 if secure else 80),
+            authority=url.netloc,
+            context=httpx.create_ssl_context() if secure else None,
+        )
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -97,7 +103,7 @@ class HttpProxy:
     async def aclose(self) -> None:
         """End all sessions."""
         await self._sessions.close()
-        await self._transport.aclose()
+        await self._upstream.aclose()
 
     async def _serve(
         self, scope: dict[str, Any], headers: Headers, without: frozenset[bytes], receive: Receive, send: Send
@@ -113,16 +119,10 @@ class HttpProxy:
                 raise FrameError("batches are no longer part of the protocol; send the messages one by one")
             agree(headers, message)
 
-        async def upstream(method: str, headers: Headers, content: bytes) -> httpx.Response:
-            url = self._url.copy_with(query=query) if query else self._url
-            request = httpx.Request(
-                method,
-                url,
-                headers=[*headers, (b"accept-encoding", b"identity")],
-                content=content if method == "POST" else None,
-                extensions={"timeout": _TIMEOUTS},
-            )
-            return await self._transport.handle_async_request(request)
+        async def upstream(method: str, headers: Headers, content: bytes) -> Response:
+            target = self._target.partition(b"?")[0] + b"?" + query if query else self._target
+            own = [*headers, (b"accept-encoding", b"identity")]
+            return await self._upstream.request(method, target, own, content if method == "POST" else None)
 
         await self._sessions.tidy()
         exchange = Exchange(
@@ -221,9 +221,3 @@ async def _respond(send: Send, status: int, body: bytes, headers: Headers) -> No
     kind = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": kind})
     await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-def _no_certificates() -> Any:
-    import ssl  # noqa: PLC0415 - loads OpenSSL
-
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -12,7 +12,6 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 
 from aegis_core.text import visible
@@ -22,6 +21,7 @@ from aegis_mcp.proxy.http.fetch import fetch
 from aegis_mcp.proxy.http.headers import mend, returned, value_of
 from aegis_mcp.proxy.http.outlet import EVENT_STREAM, JSON, Outlet
 from aegis_mcp.proxy.http.sse import Events
+from aegis_mcp.proxy.http.upstream import UpstreamError
 from aegis_mcp.proxy.way import Gone, ServerError, Way
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aegis_mcp.proxy.http.headers import Headers
     from aegis_mcp.proxy.http.sessions import Sessions
     from aegis_mcp.proxy.http.sse import Event
+    from aegis_mcp.proxy.http.upstream import Response
     from aegis_mcp.proxy.relay import Relay
 
 __all__ = ["Exchange"]
@@ -60,7 +61,7 @@ class Exchange:
         *,
         method: str,
         headers: Headers,
-        upstream: Callable[[str, Headers, bytes], Awaitable[httpx.Response]],
+        upstream: Callable[[str, Headers, bytes], Awaitable[Response]],
         send: Callable[[dict[str, Any]], Awaitable[None]],
     ) -> None:
         self._relay = relay
@@ -186,8 +187,8 @@ class Exchange:
             try:
                 await self._receive(response)
             finally:
-                await response.aclose()
-        except (httpx.HTTPError, FrameError, ValueError) as problem:
+                response.close()
+        except (UpstreamError, FrameError, ValueError) as problem:
             await self._fail(problem)
         finally:
             if not self._resumable:
@@ -200,14 +201,14 @@ class Exchange:
             await asyncio.wait({call})
         return call is not None
 
-    async def _receive(self, response: httpx.Response) -> None:
+    async def _receive(self, response: Response) -> None:
         """Take the server's response."""
-        status, headers = response.status_code, returned(response.headers.raw)
+        status, headers = response.status, returned(response.headers)
         kind = (value_of(headers, b"content-type") or b"").partition(b";")[0].strip().lower()
         if value_of(headers, b"content-encoding") not in (None, b"identity"):
             raise ValueError("the server sent a compressed answer, which it was not asked for")
         if 300 <= status < 400:
-            where = visible(response.headers.get("location", ""))
+            where = visible(response.header(b"location").decode("latin-1"))
             raise ValueError(f"the server redirects to {where}: give that address as --upstream")
         await self._learn_session(status, headers)
         if kind == EVENT_STREAM and status == 200:
@@ -237,13 +238,13 @@ class Exchange:
         elif self._session is not None and (status == 404 or (self._method == "DELETE" and status < 300)):
             await self._sessions.end(self._session)
 
-    async def _events(self, response: httpx.Response, headers: Headers) -> None:
+    async def _events(self, response: Response, headers: Headers) -> None:
         """Pass on the events of a stream, each as it comes."""
         if not self._outlet.started:
             self._outlet.start(200, headers, streaming=True)
         events = Events()
-        with contextlib.suppress(httpx.RemoteProtocolError, httpx.ReadError):  # cut off: the client sees it end, too
-            async for chunk in response.aiter_raw():
+        with contextlib.suppress(UpstreamError):  # cut off: the client sees it end, too
+            async for chunk in response.chunks():
                 for event in events.feed(chunk):
                     self._resumable = self._resumable or (event.resumable and self._session is not None)
                     await self._event(event)
@@ -272,12 +273,12 @@ class Exchange:
         """The server cannot be reached, or what it says cannot be passed on."""
         refused = isinstance(problem, FrameError)
         text = str(problem) or type(problem).__name__
-        if isinstance(problem, httpx.HTTPError):
+        if isinstance(problem, UpstreamError):
             text = f"the server cannot be reached: {text}"
         _log.warning("%s", visible(text))
         error = dump(frames.error(self._id, frames.INTERNAL_ERROR, f"{'refused by ' * refused}Aegis: {visible(text)}"))
         say = partial(self._answer, error, status=400 if refused else 502)
-        unheard = isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout | FrameError)
+        unheard = refused or (isinstance(problem, UpstreamError) and problem.unheard)
         if not (unheard and await self._give_up(ServerError(text, say))):
             say()
 
@@ -297,10 +298,10 @@ def _answers(body: bytes, identity: Any) -> bool:
     return isinstance(message, dict) and "method" not in message and key_of(message.get("id")) == key_of(identity)
 
 
-async def _read(response: httpx.Response) -> bytes:
+async def _read(response: Response) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    async for chunk in response.aiter_raw():
+    async for chunk in response.chunks():
         size += len(chunk)
         if size > MAX_BYTES:
             raise ValueError(f"the server's answer is longer than {MAX_BYTES // 2**20} MiB")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import httpx
+from typing import TYPE_CHECKING
 
 from aegis_core.errors import AegisError
 from aegis_core.text import visible
@@ -13,14 +11,16 @@ from aegis_mcp.proxy.frames import MAX_BYTES, dump, key_of
 from aegis_mcp.proxy.http.headers import value_of
 from aegis_mcp.proxy.http.outlet import EVENT_STREAM
 from aegis_mcp.proxy.http.sse import Events
+from aegis_mcp.proxy.http.upstream import UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from aegis_mcp.proxy.frames import Message
     from aegis_mcp.proxy.http.headers import Headers
+    from aegis_mcp.proxy.http.upstream import Response
 
-    Upstream = Callable[[str, Headers, bytes], Awaitable[httpx.Response]]
+    Upstream = Callable[[str, Headers, bytes], Awaitable[Response]]
 
 __all__ = ["fetch"]
 
@@ -49,24 +49,23 @@ async def fetch(request: Message, headers: Headers, upstream: Upstream) -> Messa
                 if isinstance(message, dict) and key_of(message.get("id")) == key_of(request["id"]):
                     return message
         finally:
-            await response.aclose()
-    except (httpx.HTTPError, ValueError) as problem:
+            response.close()
+    except (UpstreamError, ValueError) as problem:
         raise AegisError(f"cannot be asked: {visible(str(problem) or type(problem).__name__)}") from problem
-    raise AegisError(f"did not answer (HTTP {response.status_code})")
+    raise AegisError(f"did not answer (HTTP {response.status})")
 
 
-async def _messages(response: httpx.Response) -> AsyncIterator[bytes]:
+async def _messages(response: Response) -> AsyncIterator[bytes]:
     """The messages in a response, whether it is one or a stream of them."""
-    kind: Any = response.headers.get("content-type", "")
-    if kind.partition(";")[0].strip().lower().encode() == EVENT_STREAM:
+    if response.header(b"content-type").partition(b";")[0].strip().lower() == EVENT_STREAM:
         events = Events()
-        async for chunk in response.aiter_raw():
+        async for chunk in response.chunks():
             for event in events.feed(chunk):
                 if event.data and event.kind in (b"", b"message"):
                     yield event.data
         return
     body = b""
-    async for chunk in response.aiter_raw():
+    async for chunk in response.chunks():
         body += chunk
         if len(body) > MAX_BYTES:
             raise ValueError(f"its answer is longer than {MAX_BYTES // 2**20} MiB")
