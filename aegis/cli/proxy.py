@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Terms", "proxy"]
 
+_YOUNG = 10_000
+"""New objects before the collector looks at them: a call makes about a thousand, and few in circles."""
+
 
 class Terms(NamedTuple):
     """What the command line says, once it is known to be usable.
@@ -208,6 +211,8 @@ async def _governing(terms: Terms, closing: contextlib.ExitStack) -> AsyncGenera
     from aegis.cli.proxy_governing import governed  # noqa: PLC0415 - see above
 
     async with governed(terms, closing) as governing:
+        gc.freeze()  # what is loaded stays, and need not be looked at again
+        gc.set_threshold(_YOUNG)
         gc.enable()
         yield governing
 

@@ -18,10 +18,11 @@ from aegis_core.text import visible
 from aegis_mcp.proxy import frames
 from aegis_mcp.proxy.frames import MAX_BYTES, FrameError, dump, key_of
 from aegis_mcp.proxy.http.fetch import fetch
-from aegis_mcp.proxy.http.headers import mend, returned, value_of
+from aegis_mcp.proxy.http.headers import mend, repeats_arguments, returned, value_of
 from aegis_mcp.proxy.http.outlet import EVENT_STREAM, JSON, Outlet
 from aegis_mcp.proxy.http.sse import Events
 from aegis_mcp.proxy.http.upstream import UpstreamError
+from aegis_mcp.proxy.strand import Strand
 from aegis_mcp.proxy.way import Gone, ServerError, Way
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Exchange:
         self._id: Any = None
         self._way: Way | None = None
         self._governing: asyncio.Future[None] | None = None
-        self._forwarding: asyncio.Task[None] | None = None
+        self._forwarding: asyncio.Future[None] | None = None
         self._watching: asyncio.Future[None] | None = None
         self._session = value_of(headers, _SESSION)
         self._resumable = False  # whether an answer that is missing may still come, on another stream
@@ -175,13 +176,14 @@ class Exchange:
 
     def _go_on(self, data: bytes) -> None:
         """The message may go on."""
-        self._forwarding = asyncio.get_running_loop().create_task(self._forward(data))
-        self._forwarding.add_done_callback(lambda _: self._outlet.stir())
+        self._forwarding = strand = Strand(self._forward(data))
+        strand.add_done_callback(lambda _: self._outlet.stir())
+        strand.run()
 
     async def _forward(self, data: bytes) -> None:
         try:
             headers = self._headers
-            if self._governing is not None:
+            if self._message.get("method") == "tools/call" and repeats_arguments(headers):
                 headers = mend(headers, _arguments(self._message), _arguments(orjson.loads(data)))
             response = await self._upstream(self._method, headers, data)
             try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aegis_mcp.proxy.frames import Message
 
-__all__ = ["Headers", "agree", "mend", "onward", "returned", "value_of"]
+__all__ = ["Headers", "agree", "mend", "onward", "repeats_arguments", "returned", "value_of"]
 
 Headers = list[tuple[bytes, bytes]]
 HEADER_MISMATCH = -32020
@@ -96,6 +96,11 @@ def agree(headers: Headers, message: Message) -> None:
                 raise _mismatch(f"the header {name.decode()} carries a value that the arguments do not hold", identity)
 
 
+def repeats_arguments(headers: Headers) -> bool:
+    """Whether a header says again what an argument says."""
+    return any(name.startswith(_PARAM) for name, _ in headers)
+
+
 def mend(headers: Headers, before: Any, after: Any) -> Headers:
     """The headers of a call whose arguments were changed by an approver.
 
@@ -107,7 +112,7 @@ def mend(headers: Headers, before: Any, after: Any) -> Headers:
     Raises:
         FrameError: Which argument a header carries cannot be told.
     """
-    if before == after or not any(name.startswith(_PARAM) for name, _ in headers):
+    if before == after:
         return headers
     now = dict(_leaves(after))
     mended: Headers = []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import h11
 
 from aegis_mcp.proxy.http.headers import value_of
+from aegis_mcp.proxy.strand import Reply
 
 if TYPE_CHECKING:
     import ssl
@@ -129,6 +130,7 @@ class Upstream:
         return None
 
     async def _connect(self) -> _Connection:
+        await asyncio.sleep(0)  # a timeout needs a task
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_PATIENCE):
@@ -193,7 +195,7 @@ class _Connection(asyncio.Protocol):
         self._size = 0
         self._paused = False
         self._ended = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Reply[None] | None = None
         self._since = 0.0
 
     # --- called by the event loop ----------------------------------------------------------------------------------
@@ -281,7 +283,7 @@ class _Connection(asyncio.Protocol):
         return data
 
     async def _news(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = Reply()
         try:
             await self._waiter
         finally:
@@ -289,4 +291,4 @@ class _Connection(asyncio.Protocol):
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._waiter.bring(None)
