@@ -17,7 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from aegis_core.errors import AegisError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from aegis_mcp.proxy.http.app import HttpProxy
 
@@ -114,13 +114,53 @@ def _stop_on_signals(server: uvicorn.Server) -> list[int]:
     return came
 
 
+class _Together:
+    """A transport that sends the head of a response together with what is written in the same round of the loop.
+
+    Two packets wake the client twice. Where nothing follows at once, the head goes alone.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._later = asyncio.get_running_loop().call_soon
+        self._head = b""
+        self.close = self._flushed(transport.close)
+        self.abort = transport.abort
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+            self._transport.write(data)
+        elif data.startswith(b"HTTP/") and data.endswith(b"\r\n\r\n"):
+            self._head = data
+            self._later(self.flush)
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Nothing followed at once."""
+        if self._head:
+            self.write(b"")
+
+    def _flushed(self, do: Callable[[], None]) -> Callable[[], None]:
+        def flushed() -> None:
+            self.flush()
+            do()
+
+        return flushed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class _Patient(H11Protocol):
     """Does not wait for ever for the head of a request: slow clients would take up all connections (slow loris)."""
 
     _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(_Together(transport))  # type: ignore[arg-type]
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
