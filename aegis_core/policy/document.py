@@ -13,7 +13,7 @@ from aegis_core.policy.conditions.grammar import Conditions
 from aegis_core.policy.globs import glob_problem, literal_parts
 from aegis_core.policy.include import INCLUDES
 from aegis_core.policy.names import refusal
-from aegis_core.policy.readers import any_case, listed, text, the
+from aegis_core.policy.readers import any_case, listed, one_or_more, text, the
 from aegis_core.policy.reading import Document, Reader, key
 from aegis_core.policy.results import RedactDocument, ResultRuleDocument
 from aegis_core.policy.trust import TrustDocument
@@ -86,7 +86,7 @@ def _version(value: object) -> str:
 _TEXT = text(empty=True)
 _NAME = text(longest=200)
 _PATTERNS = listed(Reader(_name_pattern, _GLOB))
-GLOBS = Reader(_globs, {"anyOf": [_GLOB, {"type": "array", "minItems": 1, "items": _GLOB}]})
+GLOBS = one_or_more(_globs, _GLOB)
 APPROVAL = _member_of(Approval)
 RISK = _member_of(RiskLevel)
 _ANY = ("*",)

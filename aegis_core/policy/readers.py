@@ -10,9 +10,9 @@ from aegis_core.policy.wording import shown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aegis_core.policy.reading import Document, Found
+    from aegis_core.policy.reading import Document, Found, Schema
 
-__all__ = ["ANYTHING", "FLAG", "any_case", "listed", "mapped", "one_of", "text", "the", "whole"]
+__all__ = ["ANYTHING", "FLAG", "any_case", "listed", "mapped", "one_of", "one_or_more", "text", "the", "whole"]
 
 
 def any_case(word: str) -> str:
@@ -108,6 +108,16 @@ def listed(item: Reader, *, empty: bool = True) -> Reader:
         return tuple(fit)
 
     return Reader(reads, {"type": "array", "items": item.schema, **({} if empty else {"minItems": 1})})
+
+
+def one_or_more(reads: Callable[[Any], tuple[Any, ...]], item: Schema) -> Reader:
+    """One thing, or a list of at least one: always a tuple afterwards.
+
+    Args:
+        reads: Reads either.
+        item: What one of them is.
+    """
+    return Reader(reads, {"anyOf": [item, {"type": "array", "minItems": 1, "items": item}]})
 
 
 def mapped(name: Reader, item: Reader, make: Callable[[dict[str, Any]], Any] = dict) -> Reader:

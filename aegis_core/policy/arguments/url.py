@@ -18,8 +18,8 @@ from aegis_core.policy.arguments.verdict import (
     words,
     words_read_by,
 )
-from aegis_core.policy.readers import FLAG
-from aegis_core.policy.reading import Document, Reader, given, key
+from aegis_core.policy.readers import FLAG, one_or_more
+from aegis_core.policy.reading import Document, given, key
 from aegis_core.policy.wording import shown
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ def _ports(value: object) -> tuple[int, ...]:
     return tuple(ports)
 
 
-_PORT = {"type": "integer"}
-_PORTS = Reader(_ports, {"anyOf": [_PORT, {"items": _PORT, "type": "array", "minItems": 1}]})
+_PORTS = one_or_more(_ports, {"type": "integer"})
 
 
 class UrlSpec(Document):

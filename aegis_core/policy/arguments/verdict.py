@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from aegis_core.policy.globs import glob_problem, parse_glob
 from aegis_core.policy.names import fold
-from aegis_core.policy.reading import Reader
+from aegis_core.policy.readers import one_or_more
 from aegis_core.policy.wording import shown
 from aegis_core.text import visible
 
 if TYPE_CHECKING:
+    from aegis_core.policy.reading import Reader
     from collections.abc import Callable, Iterable
 
 __all__ = ["GLOBS", "WORDS", "ArgumentTest", "MissingExtra", "Patterns", "Verdict", "words", "words_read_by"]
@@ -60,8 +61,7 @@ def _globs(value: object) -> tuple[str, ...]:
 
 def words_read_by(reads: Callable[[object], tuple[str, ...]]) -> Reader:
     """A reader of a text or a non-empty list of texts; always a tuple afterwards."""
-    one = {"type": "string"}
-    return Reader(reads, {"anyOf": [one, {"items": one, "type": "array", "minItems": 1}]})
+    return one_or_more(reads, {"type": "string"})
 
 
 WORDS = words_read_by(words)

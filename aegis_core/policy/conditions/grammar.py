@@ -13,7 +13,7 @@ from aegis_core.policy.conditions.comparisons import COMPARISONS
 from aegis_core.policy.conditions.params import ParamCondition, ParamNames
 from aegis_core.policy.conditions.regex import compile_regex
 from aegis_core.policy.conditions.session import SOURCES, After, CallsDocument, ParamFrom
-from aegis_core.policy.readers import any_case, mapped, the
+from aegis_core.policy.readers import any_case, mapped, one_or_more, the
 from aegis_core.policy.reading import Document, Reader, given, key, read
 from aegis_core.policy.trust import NOBODY, ToolMatch, ToolPattern
 from aegis_core.policy.wording import shown
@@ -253,7 +253,7 @@ class Conditions(Document):
     time_after: str | None = key(CLOCK, "Not before this time of day, HH:MM (inclusive).", default=None)
     time_before: str | None = key(CLOCK, "Before this time of day, HH:MM (exclusive).", default=None)
     weekdays: tuple[int, ...] | None = key(
-        _given(Reader(_weekdays, {"anyOf": [_WEEKDAY, {"type": "array", "minItems": 1, "items": _WEEKDAY}]})),
+        _given(one_or_more(_weekdays, _WEEKDAY)),
         "Days the window begins on: 1-7 (1 is Monday) or mon-sun.",
         default=None,
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from aegis_core.decision import Reservation
 from aegis_core.policy.conditions.params import ParamCondition
 from aegis_core.policy.conditions.truth import Finding
-from aegis_core.policy.readers import one_of, whole
+from aegis_core.policy.readers import one_of, one_or_more, whole
 from aegis_core.policy.reading import Document, Reader, key
 from aegis_core.policy.wording import shown
 
@@ -55,7 +55,7 @@ def _sources(value: object) -> tuple[str, ...]:
     return tuple(sorted({_SOURCE.read(name) for name in named}))
 
 
-SOURCES = Reader(_sources, {"anyOf": [_SOURCE.schema, {"items": _SOURCE.schema, "type": "array", "minItems": 1}]})
+SOURCES = one_or_more(_sources, _SOURCE.schema)
 """Where a value may have come from."""
 
 
