@@ -12,8 +12,9 @@ from aegis_core.policy.wording import shown
 from aegis_core.text import visible
 
 if TYPE_CHECKING:
-    from aegis_core.policy.reading import Reader
     from collections.abc import Callable, Iterable
+
+    from aegis_core.policy.reading import Reader
 
 __all__ = ["GLOBS", "WORDS", "ArgumentTest", "MissingExtra", "Patterns", "Verdict", "words", "words_read_by"]
 
